@@ -13,6 +13,8 @@ stage-generated:
 	@rm -rf $(GENERATED)
 	@$(GO) -C tools run ./protodeps ../.protodeps
 	@$(TOOL) buf generate -o $(GENERATED)
+	@$(TOOL) buf build proto -o $(GENERATED)/image.binpb
+	@$(GO) -C tools run ./openapi ../$(GENERATED)/image.binpb ../$(GENERATED)/openapi ../$(GENERATED)/api/openapi
 
 .PHONY: check-generated
 check-generated: stage-generated ## Fail unless api/ is what proto/ generates
