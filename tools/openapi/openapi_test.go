@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"maps"
 	"strings"
 	"testing"
 
@@ -22,19 +23,19 @@ func testProtos(t *testing.T) *protos {
 		descriptorpb.FieldDescriptorProto_TYPE_BOOL
 	field := func(number int32, name string, kind descriptorpb.FieldDescriptorProto_Type) *descriptorpb.FieldDescriptorProto {
 		return &descriptorpb.FieldDescriptorProto{
-			Name: proto.String(name), Number: proto.Int32(number), Type: &kind,
+			Name: new(name), Number: new(number), Type: &kind,
 			Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
 		}
 	}
 	domain := field(2, "domain", str)
 	domain.Options = &descriptorpb.FieldOptions{}
-	proto.SetExtension(domain.Options, validate.E_Field, &validate.FieldRules{
+	proto.SetExtension(domain.GetOptions(), validate.E_Field, &validate.FieldRules{
 		Type: &validate.FieldRules_String_{String_: &validate.StringRules{
-			MinLen: proto.Uint64(1), MaxLen: proto.Uint64(253), Pattern: proto.String("^[a-z.]+$"),
+			MinLen: proto.Uint64(1), MaxLen: proto.Uint64(253), Pattern: new("^[a-z.]+$"),
 		}},
 	})
 	scope := field(1, "scope", enum)
-	scope.TypeName = proto.String(".breakwater.v1.Access.Scope")
+	scope.TypeName = new(".breakwater.v1.Access.Scope")
 	method := func(name, permission string, scope uint64, mutates bool) *descriptorpb.MethodDescriptorProto {
 		var value []byte
 		value = protowire.AppendVarint(protowire.AppendTag(value, 1, protowire.VarintType), scope)
@@ -43,47 +44,49 @@ func testProtos(t *testing.T) *protos {
 		options := &descriptorpb.MethodOptions{}
 		options.ProtoReflect().SetUnknown(protowire.AppendBytes(protowire.AppendTag(nil, 82613, protowire.BytesType), value))
 		return &descriptorpb.MethodDescriptorProto{
-			Name: proto.String(name), Options: options,
-			InputType: proto.String(".breakwater.v1.Site"), OutputType: proto.String(".breakwater.v1.Site"),
+			Name: new(name), Options: options,
+			InputType: new(".breakwater.v1.Site"), OutputType: new(".breakwater.v1.Site"),
 		}
 	}
 	message := descriptorpb.FieldDescriptorProto_TYPE_MESSAGE
 	set := &descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{
 		protodesc.ToFileDescriptorProto(descriptorpb.File_google_protobuf_descriptor_proto),
 		{
-			Name: proto.String("breakwater/v1/sites.proto"), Package: proto.String("breakwater.v1"),
-			Syntax: proto.String("proto3"), Dependency: []string{"google/protobuf/descriptor.proto"},
+			Name: new("breakwater/v1/sites.proto"), Package: new("breakwater.v1"),
+			Syntax: new("proto3"), Dependency: []string{"google/protobuf/descriptor.proto"},
 			MessageType: []*descriptorpb.DescriptorProto{
 				{
-					Name: proto.String("Access"),
+					Name: new("Access"),
 					Field: []*descriptorpb.FieldDescriptorProto{
 						scope, field(2, "permission", str), field(4, "mutates", boolean),
 					},
 					EnumType: []*descriptorpb.EnumDescriptorProto{{
-						Name: proto.String("Scope"),
+						Name: new("Scope"),
 						Value: []*descriptorpb.EnumValueDescriptorProto{
-							{Name: proto.String("SCOPE_UNSPECIFIED"), Number: proto.Int32(0)},
-							{Name: proto.String("PUBLIC"), Number: proto.Int32(1)},
-							{Name: proto.String("SITE"), Number: proto.Int32(4)},
+							{Name: new("SCOPE_UNSPECIFIED"), Number: proto.Int32(0)},
+							{Name: new("PUBLIC"), Number: proto.Int32(1)},
+							{Name: new("SITE"), Number: proto.Int32(4)},
 						},
 					}},
 				},
-				{Name: proto.String("Site"), Field: []*descriptorpb.FieldDescriptorProto{
+				{Name: new("Site"), Field: []*descriptorpb.FieldDescriptorProto{
 					field(1, "name", str), domain, field(3, "request_id", str), field(4, "validate_only", boolean),
 				}},
 			},
 			Extension: []*descriptorpb.FieldDescriptorProto{{
-				Name: proto.String("access"), Number: proto.Int32(82613), Type: &message,
-				TypeName: proto.String(".breakwater.v1.Access"), Extendee: proto.String(".google.protobuf.MethodOptions"),
+				Name: new("access"), Number: proto.Int32(82613), Type: &message,
+				TypeName: new(".breakwater.v1.Access"), Extendee: new(".google.protobuf.MethodOptions"),
 				Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
 			}},
 			Service: []*descriptorpb.ServiceDescriptorProto{{
-				Name: proto.String("SiteService"),
+				Name: new("SiteService"),
 				Method: []*descriptorpb.MethodDescriptorProto{
 					method("GetSite", "", 1, false), method("UpdateSite", "sites.update", 4, true),
 					method("CreateSite", "sites.create", 4, true),
-					{Name: proto.String("Undeclared"), InputType: proto.String(".breakwater.v1.Site"),
-						OutputType: proto.String(".breakwater.v1.Site")},
+					{
+						Name: new("Undeclared"), InputType: new(".breakwater.v1.Site"),
+						OutputType: new(".breakwater.v1.Site"),
+					},
 				},
 			}},
 		},
@@ -110,9 +113,7 @@ func operation(id string, more object) object {
 		"operationId": id, "tags": []any{"SiteService"}, "summary": "Does it.",
 		"responses": object{"200": content(ref("breakwater.v1.Site")), "default": content(ref(statusSchema))},
 	}
-	for key, value := range more {
-		op[key] = value
-	}
+	maps.Copy(op, more)
 	if op["responses"] != nil {
 		for _, response := range child(op, "responses") {
 			response.(object)["description"] = "An answer."
