@@ -106,6 +106,11 @@ fmt: $(GOLANGCI_LINT) ## Format Go and proto files
 	@cd tools && $(GOLANGCI_LINT) fmt --config ../.golangci.yml ./...
 	@$(TOOL) buf format -w proto
 
+.PHONY: fix
+fix: fmt ## Format, and let the linters repair what they can
+	@$(GOLANGCI_LINT) run --fix ./... || true
+	@cd tools && $(GOLANGCI_LINT) run --fix --config ../.golangci.yml ./... || true
+
 .PHONY: clean
 clean: ## Remove what was built; data directories are left alone
 	@rm -rf bin dist .bin .build .protodeps
