@@ -1,0 +1,55 @@
+package zone
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"slices"
+)
+
+// Imported is what an import did.
+type Imported struct {
+	// Created are the new records, in the order of the file.
+	Created []Record
+	// Notes and MoreNotes are as in [File].
+	Notes     []Note
+	MoreNotes int
+}
+
+// Import adds the records of a master file to the zone, all or none. Records that the zone
+// has already are left out with a note, so that the same file can be imported again; the
+// zone's own TTL, proxying and comment stay. The error is a [*FileError], or that of r.
+func (z Zone) Import(r io.Reader, opts FileOptions, limits Limits, newID func() string) (Zone, Imported, error) {
+	file, err := ParseBIND(r, z.origin, opts)
+	if err != nil {
+		return z, Imported{}, err
+	}
+	has := make(map[wire]bool, len(z.records))
+	for _, r := range z.records {
+		has[wire{r.Name, r.Content, r.Type, r.Priority}] = true
+	}
+	p := fileParser{file: file}
+	var batch Batch
+	var lines []int
+	for i, r := range file.Records {
+		if has[wire{r.Name, r.Content, r.Type, r.Priority}] {
+			p.note(file.Lines[i], NoteExists, "the zone already has this record")
+			continue
+		}
+		batch.Creates = append(batch.Creates, r)
+		lines = append(lines, file.Lines[i])
+	}
+	after, applied, err := z.Apply(batch, limits, newID)
+	if err != nil {
+		var invalid *InvalidError
+		if !errors.As(err, &invalid) {
+			return z, Imported{}, err
+		}
+		e := &FileError{Lines: lineErrors(lines, invalid), More: invalid.More}
+		slices.SortStableFunc(e.Lines, func(a, b LineError) int { return cmp.Compare(a.Line, b.Line) })
+		quote(file.src, e.Lines)
+		return z, Imported{}, e
+	}
+	slices.SortStableFunc(p.file.Notes, func(a, b Note) int { return cmp.Compare(a.Line, b.Line) })
+	return after, Imported{Created: applied.Created, Notes: p.file.Notes, MoreNotes: p.file.MoreNotes}, nil
+}
