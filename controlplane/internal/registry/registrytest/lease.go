@@ -34,12 +34,12 @@ var leaseGuarantees = []guarantee{
 		s.get("c")
 	}},
 	{name: "a lease that is kept alive lasts", parallel: true, check: func(s *suite) {
-		id := s.grant(3 * shortLease)
+		id := s.grant(2 * shortLease)
 		rev := s.commit(registry.Txn{Then: []registry.Op{registry.PutLeased(s.key("a"), nil, id)}})
-		other := s.grant(3 * shortLease)
+		other := s.grant(2 * shortLease)
 		w := s.watch(s.commit(registry.Txn{Then: []registry.Op{registry.PutLeased(s.key("b"), nil, other)}}))
 		// The first is renewed while the second runs out.
-		s.wait(shortLease, id)
+		s.wait(shortLease/2, id)
 		b := w.batch()
 		if len(b.Events) != 1 || b.Events[0].Key != s.key("b") {
 			s.Fatalf("got %+v", b)
@@ -108,10 +108,10 @@ func (s *suite) pass(d time.Duration) {
 	}
 }
 
-// wait keeps a lease alive in three steps of d each.
+// wait keeps a lease alive in five steps of d each.
 func (s *suite) wait(d time.Duration, id registry.LeaseID) {
 	s.Helper()
-	for range 3 {
+	for range 5 {
 		if s.Advance != nil {
 			s.Advance(d)
 		} else {
