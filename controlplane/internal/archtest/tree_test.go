@@ -1,6 +1,7 @@
 package archtest
 
 import (
+	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -84,10 +85,16 @@ func skipped(folder string) bool {
 		slices.Contains([]string{"breakwater-data", "node_modules"}, base)
 }
 
+// parsed keeps the tree for all tests of a run.
+var parsed []goFile
+
 // goFiles parses every Go file of the module but test data, and the tools,
 // which are a module of their own.
 func goFiles(t *testing.T) []goFile {
 	t.Helper()
+	if parsed != nil {
+		return parsed
+	}
 	top := root(t)
 	var files []goFile
 	walk(t, func(name string) {
@@ -107,12 +114,17 @@ func goFiles(t *testing.T) []goFile {
 	if len(files) < 10 {
 		t.Fatalf("only %d Go files were found; the walk is broken", len(files))
 	}
+	parsed = files
 	return files
 }
 
 func parseFile(name string, text []byte) (goFile, error) {
+	mode := parser.ParseComments | parser.SkipObjectResolution
+	if bytes.Contains(text, []byte("\n// Code generated ")) || bytes.HasPrefix(text, []byte("// Code generated ")) {
+		mode |= parser.ImportsOnly // Large, and only its imports are judged.
+	}
 	set := token.NewFileSet()
-	syntax, err := parser.ParseFile(set, name, text, parser.ParseComments|parser.SkipObjectResolution)
+	syntax, err := parser.ParseFile(set, name, text, mode)
 	if err != nil {
 		return goFile{}, err
 	}
