@@ -1,0 +1,12 @@
+// Package fleet knows what the edge servers say of themselves.
+//
+// The leader takes their reports over one stream each ([Reports], the EdgeService), keeps
+// the newest of every server in memory ([Fleet]) for the rollout to observe, and writes a
+// summary of every data center to control/fleet/{dc}, so that every replica can answer
+// where a change is. Replicas that do not lead refuse streams as UNAVAILABLE, and agents
+// try the next address.
+//
+// A server that ends its stream, or is silent for three report intervals, is not connected
+// any more; what it last said is kept, since what it serves does not end with its voice.
+// Nothing here judges: what harm is, package rollout decides.
+package fleet

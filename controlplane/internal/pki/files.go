@@ -1,0 +1,81 @@
+package pki
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+const (
+	blockKey  = "PRIVATE KEY"
+	blockCert = "CERTIFICATE"
+)
+
+// OpenSigner reads the Ed25519 key that signs manifests from path (PKCS #8, PEM), or makes
+// it there with mode 0600.
+func OpenSigner(path string) (ed25519.PrivateKey, error) {
+	key, err := LoadSigner(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	_, key, err = ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("pki: key: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("pki: key: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("pki: %w", err)
+	}
+	return key, writePEM(path, blockKey, der, 0o600)
+}
+
+// LoadSigner reads the Ed25519 key that signs manifests from path (PKCS #8, PEM).
+func LoadSigner(path string) (ed25519.PrivateKey, error) {
+	der, err := readPEM(path, blockKey)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, fmt.Errorf("pki: %s: %w", path, err)
+	}
+	key, ok := parsed.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("pki: %s: not an Ed25519 key", path)
+	}
+	return key, nil
+}
+
+func readPEM(path, block string) ([]byte, error) {
+	b, err := os.ReadFile(path) //nolint:gosec // the path is the operator's own setting
+	if err != nil {
+		return nil, fmt.Errorf("pki: %w", err)
+	}
+	p, _ := pem.Decode(b)
+	if p == nil || p.Type != block {
+		return nil, fmt.Errorf("pki: %s: no %s in it", path, block)
+	}
+	return p.Bytes, nil
+}
+
+// writePEM writes whole or not at all: a crash leaves the old file or none.
+func writePEM(path, block string, der []byte, mode fs.FileMode) error {
+	tmp := path + ".tmp"
+	b := pem.EncodeToMemory(&pem.Block{Type: block, Bytes: der})
+	if err := os.WriteFile(tmp, b, mode); err != nil {
+		return fmt.Errorf("pki: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("pki: %w", err)
+	}
+	return nil
+}
