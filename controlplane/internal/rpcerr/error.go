@@ -35,6 +35,8 @@ const (
 	ReasonDomainTaken           Reason = "DOMAIN_TAKEN"
 	ReasonImpossibleRule        Reason = "IMPOSSIBLE_RULE"
 	ReasonConcurrentChange      Reason = "CONCURRENT_CHANGE"
+	ReasonTooLarge              Reason = "TOO_LARGE"
+	ReasonResourceExhausted     Reason = "RESOURCE_EXHAUSTED"
 	ReasonUnavailable           Reason = "UNAVAILABLE"
 	ReasonDeadlineExceeded      Reason = "DEADLINE_EXCEEDED"
 	ReasonCancelled             Reason = "CANCELLED"
@@ -178,9 +180,40 @@ func Precondition(reason Reason, subject, format string, args ...any) *Error {
 	}
 }
 
+// Aborted says that the call met another one and may be tried again: ABORTED, 409.
+func Aborted(reason Reason, format string, args ...any) *Error {
+	return Failed(codes.Aborted, reason, format, args...)
+}
+
+// Malformed says that the request is not valid in a way that is no field's: an
+// INVALID_ARGUMENT, 400, with a reason of its own.
+func Malformed(reason Reason, format string, args ...any) *Error {
+	return Failed(codes.InvalidArgument, reason, format, args...)
+}
+
+// Unavailable says that the server can't answer now and that trying again after retryAfter
+// is right: UNAVAILABLE, 503.
+func Unavailable(retryAfter time.Duration, format string, args ...any) *Error {
+	e := Failed(codes.Unavailable, ReasonUnavailable, format, args...)
+	e.RetryAfter = retryAfter
+	return e
+}
+
+// Internal hides a cause that callers can do nothing about: INTERNAL, 500. The cause is for
+// the log.
+func Internal(cause error) *Error {
+	return &Error{Code: codes.Internal, Reason: ReasonInternal, Message: internalMessage, Cause: cause}
+}
+
 // Failed makes any other error that is meant for the caller.
 func Failed(code codes.Code, reason Reason, format string, args ...any) *Error {
 	return &Error{Code: code, Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// WithCause keeps an internal cause, for the log only, and returns e.
+func (e *Error) WithCause(cause error) *Error {
+	e.Cause = cause
+	return e
 }
 
 // WithMetadata adds a pair to ErrorInfo and returns e.
