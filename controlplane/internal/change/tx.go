@@ -80,6 +80,10 @@ func (tx *Tx) Exists(key string) (bool, error) {
 	return ok, nil
 }
 
+// RevisionOf is the revision that wrote the value that [Tx.Get] read under key; zero when
+// there was none or it was not read.
+func (tx *Tx) RevisionOf(key string) int64 { return tx.read[key] }
+
 // List reads up to limit values below a prefix of the current state, as they are in the
 // view, and makes the change depend on each. It does not see the change's own writes, and
 // a key that appears at the same time is not noticed: guard sums with a key of their own.

@@ -209,9 +209,15 @@ type SiteRecord struct {
 	// The oldest version that is kept.
 	OldestVersion int64 `protobuf:"varint,6,opt,name=oldest_version,json=oldestVersion,proto3" json:"oldest_version,omitempty"`
 	// When the last manual check of the proof was asked for.
-	RecheckTime   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=recheck_time,json=recheckTime,proto3" json:"recheck_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RecheckTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=recheck_time,json=recheckTime,proto3" json:"recheck_time,omitempty"`
+	// The registry revision that stored the newest version; zero says that it is the
+	// revision of this value itself, since a transaction can't know its own.
+	VersionRevision int64 `protobuf:"varint,8,opt,name=version_revision,json=versionRevision,proto3" json:"version_revision,omitempty"`
+	// The versions before the newest one, newest first, at most 32: with them the
+	// propagation of a version is answered from the cache alone.
+	RecentVersions []*VersionRevision `protobuf:"bytes,9,rep,name=recent_versions,json=recentVersions,proto3" json:"recent_versions,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *SiteRecord) Reset() {
@@ -293,6 +299,75 @@ func (x *SiteRecord) GetRecheckTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *SiteRecord) GetVersionRevision() int64 {
+	if x != nil {
+		return x.VersionRevision
+	}
+	return 0
+}
+
+func (x *SiteRecord) GetRecentVersions() []*VersionRevision {
+	if x != nil {
+		return x.RecentVersions
+	}
+	return nil
+}
+
+// VersionRevision says at which registry revision a version was stored.
+type VersionRevision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version.
+	Version int64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The revision.
+	Revision      int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VersionRevision) Reset() {
+	*x = VersionRevision{}
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VersionRevision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VersionRevision) ProtoMessage() {}
+
+func (x *VersionRevision) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VersionRevision.ProtoReflect.Descriptor instead.
+func (*VersionRevision) Descriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *VersionRevision) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *VersionRevision) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 // DomainRecord says who claims a domain.
 type DomainRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -308,7 +383,7 @@ type DomainRecord struct {
 
 func (x *DomainRecord) Reset() {
 	*x = DomainRecord{}
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[4]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -320,7 +395,7 @@ func (x *DomainRecord) String() string {
 func (*DomainRecord) ProtoMessage() {}
 
 func (x *DomainRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[4]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -333,7 +408,7 @@ func (x *DomainRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DomainRecord.ProtoReflect.Descriptor instead.
 func (*DomainRecord) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{4}
+	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DomainRecord) GetActiveAccount() string {
@@ -374,7 +449,7 @@ type ZoneRecord struct {
 
 func (x *ZoneRecord) Reset() {
 	*x = ZoneRecord{}
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[5]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -386,7 +461,7 @@ func (x *ZoneRecord) String() string {
 func (*ZoneRecord) ProtoMessage() {}
 
 func (x *ZoneRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[5]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -399,7 +474,7 @@ func (x *ZoneRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ZoneRecord.ProtoReflect.Descriptor instead.
 func (*ZoneRecord) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{5}
+	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ZoneRecord) GetGeneration() int64 {
@@ -441,7 +516,7 @@ type ZoneChunk struct {
 
 func (x *ZoneChunk) Reset() {
 	*x = ZoneChunk{}
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[6]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -453,7 +528,7 @@ func (x *ZoneChunk) String() string {
 func (*ZoneChunk) ProtoMessage() {}
 
 func (x *ZoneChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[6]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -466,7 +541,7 @@ func (x *ZoneChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ZoneChunk.ProtoReflect.Descriptor instead.
 func (*ZoneChunk) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{6}
+	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ZoneChunk) GetRecords() []*v1.DnsRecord {
@@ -487,7 +562,7 @@ type AppRecord struct {
 
 func (x *AppRecord) Reset() {
 	*x = AppRecord{}
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[7]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +574,7 @@ func (x *AppRecord) String() string {
 func (*AppRecord) ProtoMessage() {}
 
 func (x *AppRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[7]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +587,7 @@ func (x *AppRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppRecord.ProtoReflect.Descriptor instead.
 func (*AppRecord) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{7}
+	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AppRecord) GetApp() *v1.App {
@@ -533,7 +608,7 @@ type LimitsRecord struct {
 
 func (x *LimitsRecord) Reset() {
 	*x = LimitsRecord{}
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[8]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -545,7 +620,7 @@ func (x *LimitsRecord) String() string {
 func (*LimitsRecord) ProtoMessage() {}
 
 func (x *LimitsRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[8]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -558,7 +633,7 @@ func (x *LimitsRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitsRecord.ProtoReflect.Descriptor instead.
 func (*LimitsRecord) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{8}
+	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LimitsRecord) GetLimits() *v12.Limits {
@@ -585,7 +660,7 @@ type AuditHead struct {
 
 func (x *AuditHead) Reset() {
 	*x = AuditHead{}
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[9]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +672,7 @@ func (x *AuditHead) String() string {
 func (*AuditHead) ProtoMessage() {}
 
 func (x *AuditHead) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[9]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,7 +685,7 @@ func (x *AuditHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditHead.ProtoReflect.Descriptor instead.
 func (*AuditHead) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{9}
+	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AuditHead) GetSequence() int64 {
@@ -652,7 +727,7 @@ type AuditSegment struct {
 
 func (x *AuditSegment) Reset() {
 	*x = AuditSegment{}
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[10]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +739,7 @@ func (x *AuditSegment) String() string {
 func (*AuditSegment) ProtoMessage() {}
 
 func (x *AuditSegment) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[10]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +752,7 @@ func (x *AuditSegment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditSegment.ProtoReflect.Descriptor instead.
 func (*AuditSegment) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{10}
+	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AuditSegment) GetEvents() []*v1.AuditEvent {
@@ -706,7 +781,7 @@ type IdempotencyRecord struct {
 
 func (x *IdempotencyRecord) Reset() {
 	*x = IdempotencyRecord{}
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[11]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +793,7 @@ func (x *IdempotencyRecord) String() string {
 func (*IdempotencyRecord) ProtoMessage() {}
 
 func (x *IdempotencyRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[11]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +806,7 @@ func (x *IdempotencyRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdempotencyRecord.ProtoReflect.Descriptor instead.
 func (*IdempotencyRecord) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{11}
+	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *IdempotencyRecord) GetRequestSha256() []byte {
@@ -791,7 +866,7 @@ type OutboxItem struct {
 
 func (x *OutboxItem) Reset() {
 	*x = OutboxItem{}
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[12]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +878,7 @@ func (x *OutboxItem) String() string {
 func (*OutboxItem) ProtoMessage() {}
 
 func (x *OutboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[12]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +891,7 @@ func (x *OutboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutboxItem.ProtoReflect.Descriptor instead.
 func (*OutboxItem) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{12}
+	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *OutboxItem) GetKind() string {
@@ -876,7 +951,7 @@ type LoginRecord struct {
 
 func (x *LoginRecord) Reset() {
 	*x = LoginRecord{}
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[13]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -888,7 +963,7 @@ func (x *LoginRecord) String() string {
 func (*LoginRecord) ProtoMessage() {}
 
 func (x *LoginRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[13]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -901,7 +976,7 @@ func (x *LoginRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginRecord.ProtoReflect.Descriptor instead.
 func (*LoginRecord) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{13}
+	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LoginRecord) GetEmail() string {
@@ -938,7 +1013,7 @@ type DomainRecord_Claim struct {
 
 func (x *DomainRecord_Claim) Reset() {
 	*x = DomainRecord_Claim{}
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[14]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1025,7 @@ func (x *DomainRecord_Claim) String() string {
 func (*DomainRecord_Claim) ProtoMessage() {}
 
 func (x *DomainRecord_Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[14]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1038,7 @@ func (x *DomainRecord_Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DomainRecord_Claim.ProtoReflect.Descriptor instead.
 func (*DomainRecord_Claim) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{4, 0}
+	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{5, 0}
 }
 
 func (x *DomainRecord_Claim) GetAccount() string {
@@ -993,7 +1068,7 @@ type DomainRecord_Retired struct {
 
 func (x *DomainRecord_Retired) Reset() {
 	*x = DomainRecord_Retired{}
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[15]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1005,7 +1080,7 @@ func (x *DomainRecord_Retired) String() string {
 func (*DomainRecord_Retired) ProtoMessage() {}
 
 func (x *DomainRecord_Retired) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_registry_proto_msgTypes[15]
+	mi := &file_breakwater_store_v1_registry_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1018,7 +1093,7 @@ func (x *DomainRecord_Retired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DomainRecord_Retired.ProtoReflect.Descriptor instead.
 func (*DomainRecord_Retired) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{4, 1}
+	return file_breakwater_store_v1_registry_proto_rawDescGZIP(), []int{5, 1}
 }
 
 func (x *DomainRecord_Retired) GetNameServers() []string {
@@ -1049,7 +1124,7 @@ const file_breakwater_store_v1_registry_proto_rawDesc = "" +
 	"\rsecret_sha256\x18\x02 \x01(\fR\fsecretSha256\x12!\n" +
 	"\fmaker_member\x18\x03 \x01(\tR\vmakerMember\x12\x1f\n" +
 	"\vmaker_token\x18\x04 \x01(\tR\n" +
-	"makerToken\"\xe1\x02\n" +
+	"makerToken\"\xdb\x03\n" +
 	"\n" +
 	"SiteRecord\x12'\n" +
 	"\x04site\x18\x01 \x01(\v2\x13.breakwater.v1.SiteR\x04site\x121\n" +
@@ -1058,7 +1133,12 @@ const file_breakwater_store_v1_registry_proto_rawDesc = "" +
 	"\x0fzone_generation\x18\x04 \x01(\x03R\x0ezoneGeneration\x12-\n" +
 	"\x12verification_token\x18\x05 \x01(\tR\x11verificationToken\x12%\n" +
 	"\x0eoldest_version\x18\x06 \x01(\x03R\roldestVersion\x12=\n" +
-	"\frecheck_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vrecheckTime\"\xe1\x02\n" +
+	"\frecheck_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vrecheckTime\x12)\n" +
+	"\x10version_revision\x18\b \x01(\x03R\x0fversionRevision\x12M\n" +
+	"\x0frecent_versions\x18\t \x03(\v2$.breakwater.store.v1.VersionRevisionR\x0erecentVersions\"G\n" +
+	"\x0fVersionRevision\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x03R\aversion\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x03R\brevision\"\xe1\x02\n" +
 	"\fDomainRecord\x12%\n" +
 	"\x0eactive_account\x18\x01 \x01(\tR\ractiveAccount\x12?\n" +
 	"\x06claims\x18\x02 \x03(\v2'.breakwater.store.v1.DomainRecord.ClaimR\x06claims\x12C\n" +
@@ -1125,60 +1205,62 @@ func file_breakwater_store_v1_registry_proto_rawDescGZIP() []byte {
 	return file_breakwater_store_v1_registry_proto_rawDescData
 }
 
-var file_breakwater_store_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_breakwater_store_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_breakwater_store_v1_registry_proto_goTypes = []any{
 	(*AccountRecord)(nil),         // 0: breakwater.store.v1.AccountRecord
 	(*MemberRecord)(nil),          // 1: breakwater.store.v1.MemberRecord
 	(*TokenRecord)(nil),           // 2: breakwater.store.v1.TokenRecord
 	(*SiteRecord)(nil),            // 3: breakwater.store.v1.SiteRecord
-	(*DomainRecord)(nil),          // 4: breakwater.store.v1.DomainRecord
-	(*ZoneRecord)(nil),            // 5: breakwater.store.v1.ZoneRecord
-	(*ZoneChunk)(nil),             // 6: breakwater.store.v1.ZoneChunk
-	(*AppRecord)(nil),             // 7: breakwater.store.v1.AppRecord
-	(*LimitsRecord)(nil),          // 8: breakwater.store.v1.LimitsRecord
-	(*AuditHead)(nil),             // 9: breakwater.store.v1.AuditHead
-	(*AuditSegment)(nil),          // 10: breakwater.store.v1.AuditSegment
-	(*IdempotencyRecord)(nil),     // 11: breakwater.store.v1.IdempotencyRecord
-	(*OutboxItem)(nil),            // 12: breakwater.store.v1.OutboxItem
-	(*LoginRecord)(nil),           // 13: breakwater.store.v1.LoginRecord
-	(*DomainRecord_Claim)(nil),    // 14: breakwater.store.v1.DomainRecord.Claim
-	(*DomainRecord_Retired)(nil),  // 15: breakwater.store.v1.DomainRecord.Retired
-	(*v1.Account)(nil),            // 16: breakwater.v1.Account
-	(*v1.Member)(nil),             // 17: breakwater.v1.Member
-	(*v1.Token)(nil),              // 18: breakwater.v1.Token
-	(*v1.Site)(nil),               // 19: breakwater.v1.Site
-	(*v1.SiteConfig)(nil),         // 20: breakwater.v1.SiteConfig
-	(*v11.PurgeDocument)(nil),     // 21: breakwater.edge.v1.PurgeDocument
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
-	(*v1.DnsRecord)(nil),          // 23: breakwater.v1.DnsRecord
-	(*v1.App)(nil),                // 24: breakwater.v1.App
-	(*v12.Limits)(nil),            // 25: breakwater.ops.v1.Limits
-	(*v1.AuditEvent)(nil),         // 26: breakwater.v1.AuditEvent
+	(*VersionRevision)(nil),       // 4: breakwater.store.v1.VersionRevision
+	(*DomainRecord)(nil),          // 5: breakwater.store.v1.DomainRecord
+	(*ZoneRecord)(nil),            // 6: breakwater.store.v1.ZoneRecord
+	(*ZoneChunk)(nil),             // 7: breakwater.store.v1.ZoneChunk
+	(*AppRecord)(nil),             // 8: breakwater.store.v1.AppRecord
+	(*LimitsRecord)(nil),          // 9: breakwater.store.v1.LimitsRecord
+	(*AuditHead)(nil),             // 10: breakwater.store.v1.AuditHead
+	(*AuditSegment)(nil),          // 11: breakwater.store.v1.AuditSegment
+	(*IdempotencyRecord)(nil),     // 12: breakwater.store.v1.IdempotencyRecord
+	(*OutboxItem)(nil),            // 13: breakwater.store.v1.OutboxItem
+	(*LoginRecord)(nil),           // 14: breakwater.store.v1.LoginRecord
+	(*DomainRecord_Claim)(nil),    // 15: breakwater.store.v1.DomainRecord.Claim
+	(*DomainRecord_Retired)(nil),  // 16: breakwater.store.v1.DomainRecord.Retired
+	(*v1.Account)(nil),            // 17: breakwater.v1.Account
+	(*v1.Member)(nil),             // 18: breakwater.v1.Member
+	(*v1.Token)(nil),              // 19: breakwater.v1.Token
+	(*v1.Site)(nil),               // 20: breakwater.v1.Site
+	(*v1.SiteConfig)(nil),         // 21: breakwater.v1.SiteConfig
+	(*v11.PurgeDocument)(nil),     // 22: breakwater.edge.v1.PurgeDocument
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*v1.DnsRecord)(nil),          // 24: breakwater.v1.DnsRecord
+	(*v1.App)(nil),                // 25: breakwater.v1.App
+	(*v12.Limits)(nil),            // 26: breakwater.ops.v1.Limits
+	(*v1.AuditEvent)(nil),         // 27: breakwater.v1.AuditEvent
 }
 var file_breakwater_store_v1_registry_proto_depIdxs = []int32{
-	16, // 0: breakwater.store.v1.AccountRecord.account:type_name -> breakwater.v1.Account
-	17, // 1: breakwater.store.v1.MemberRecord.member:type_name -> breakwater.v1.Member
-	18, // 2: breakwater.store.v1.TokenRecord.token:type_name -> breakwater.v1.Token
-	19, // 3: breakwater.store.v1.SiteRecord.site:type_name -> breakwater.v1.Site
-	20, // 4: breakwater.store.v1.SiteRecord.config:type_name -> breakwater.v1.SiteConfig
-	21, // 5: breakwater.store.v1.SiteRecord.purges:type_name -> breakwater.edge.v1.PurgeDocument
-	22, // 6: breakwater.store.v1.SiteRecord.recheck_time:type_name -> google.protobuf.Timestamp
-	14, // 7: breakwater.store.v1.DomainRecord.claims:type_name -> breakwater.store.v1.DomainRecord.Claim
-	15, // 8: breakwater.store.v1.DomainRecord.retired:type_name -> breakwater.store.v1.DomainRecord.Retired
-	23, // 9: breakwater.store.v1.ZoneRecord.records:type_name -> breakwater.v1.DnsRecord
-	23, // 10: breakwater.store.v1.ZoneChunk.records:type_name -> breakwater.v1.DnsRecord
-	24, // 11: breakwater.store.v1.AppRecord.app:type_name -> breakwater.v1.App
-	25, // 12: breakwater.store.v1.LimitsRecord.limits:type_name -> breakwater.ops.v1.Limits
-	26, // 13: breakwater.store.v1.AuditSegment.events:type_name -> breakwater.v1.AuditEvent
-	22, // 14: breakwater.store.v1.OutboxItem.create_time:type_name -> google.protobuf.Timestamp
-	22, // 15: breakwater.store.v1.OutboxItem.next_time:type_name -> google.protobuf.Timestamp
-	22, // 16: breakwater.store.v1.LoginRecord.expire_time:type_name -> google.protobuf.Timestamp
-	22, // 17: breakwater.store.v1.DomainRecord.Retired.until:type_name -> google.protobuf.Timestamp
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	17, // 0: breakwater.store.v1.AccountRecord.account:type_name -> breakwater.v1.Account
+	18, // 1: breakwater.store.v1.MemberRecord.member:type_name -> breakwater.v1.Member
+	19, // 2: breakwater.store.v1.TokenRecord.token:type_name -> breakwater.v1.Token
+	20, // 3: breakwater.store.v1.SiteRecord.site:type_name -> breakwater.v1.Site
+	21, // 4: breakwater.store.v1.SiteRecord.config:type_name -> breakwater.v1.SiteConfig
+	22, // 5: breakwater.store.v1.SiteRecord.purges:type_name -> breakwater.edge.v1.PurgeDocument
+	23, // 6: breakwater.store.v1.SiteRecord.recheck_time:type_name -> google.protobuf.Timestamp
+	4,  // 7: breakwater.store.v1.SiteRecord.recent_versions:type_name -> breakwater.store.v1.VersionRevision
+	15, // 8: breakwater.store.v1.DomainRecord.claims:type_name -> breakwater.store.v1.DomainRecord.Claim
+	16, // 9: breakwater.store.v1.DomainRecord.retired:type_name -> breakwater.store.v1.DomainRecord.Retired
+	24, // 10: breakwater.store.v1.ZoneRecord.records:type_name -> breakwater.v1.DnsRecord
+	24, // 11: breakwater.store.v1.ZoneChunk.records:type_name -> breakwater.v1.DnsRecord
+	25, // 12: breakwater.store.v1.AppRecord.app:type_name -> breakwater.v1.App
+	26, // 13: breakwater.store.v1.LimitsRecord.limits:type_name -> breakwater.ops.v1.Limits
+	27, // 14: breakwater.store.v1.AuditSegment.events:type_name -> breakwater.v1.AuditEvent
+	23, // 15: breakwater.store.v1.OutboxItem.create_time:type_name -> google.protobuf.Timestamp
+	23, // 16: breakwater.store.v1.OutboxItem.next_time:type_name -> google.protobuf.Timestamp
+	23, // 17: breakwater.store.v1.LoginRecord.expire_time:type_name -> google.protobuf.Timestamp
+	23, // 18: breakwater.store.v1.DomainRecord.Retired.until:type_name -> google.protobuf.Timestamp
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_store_v1_registry_proto_init() }
@@ -1192,7 +1274,7 @@ func file_breakwater_store_v1_registry_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_breakwater_store_v1_registry_proto_rawDesc), len(file_breakwater_store_v1_registry_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
