@@ -544,7 +544,10 @@ type Suspect struct {
 	// SHA-256 of the good version; empty where the document was absent.
 	GoodSha256 []byte `protobuf:"bytes,4,opt,name=good_sha256,json=goodSha256,proto3" json:"good_sha256,omitempty"`
 	// The abandoned release that brought it.
-	Release       int64 `protobuf:"varint,5,opt,name=release,proto3" json:"release,omitempty"`
+	Release int64 `protobuf:"varint,5,opt,name=release,proto3" json:"release,omitempty"`
+	// The registry revision that was covered before that release: what was stored up to it
+	// is good.
+	FromRevision  int64 `protobuf:"varint,6,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -610,6 +613,13 @@ func (x *Suspect) GetGoodSha256() []byte {
 func (x *Suspect) GetRelease() int64 {
 	if x != nil {
 		return x.Release
+	}
+	return 0
+}
+
+func (x *Suspect) GetFromRevision() int64 {
+	if x != nil {
+		return x.FromRevision
 	}
 	return 0
 }
@@ -695,7 +705,10 @@ type QuarantineRecord struct {
 	// The earliest time of another try.
 	RetryTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=retry_time,json=retryTime,proto3" json:"retry_time,omitempty"`
 	// When it began.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// The registry revision that was covered before the release: what was stored up to it is
+	// good.
+	FromRevision  int64 `protobuf:"varint,13,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -812,6 +825,13 @@ func (x *QuarantineRecord) GetCreateTime() *timestamppb.Timestamp {
 		return x.CreateTime
 	}
 	return nil
+}
+
+func (x *QuarantineRecord) GetFromRevision() int64 {
+	if x != nil {
+		return x.FromRevision
+	}
+	return 0
 }
 
 // DataCenterControl is what operators set for a data center.
@@ -1427,7 +1447,7 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\aROLLING\x10\x02\x12\b\n" +
 	"\x04LIVE\x10\x03\x12\r\n" +
 	"\tABANDONED\x10\x04\x12\b\n" +
-	"\x04GOOD\x10\x05\"\x87\x01\n" +
+	"\x04GOOD\x10\x05\"\xac\x01\n" +
 	"\aSuspect\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1d\n" +
@@ -1435,10 +1455,11 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"bad_sha256\x18\x03 \x01(\fR\tbadSha256\x12\x1f\n" +
 	"\vgood_sha256\x18\x04 \x01(\fR\n" +
 	"goodSha256\x12\x18\n" +
-	"\arelease\x18\x05 \x01(\x03R\arelease\"C\n" +
+	"\arelease\x18\x05 \x01(\x03R\arelease\x12#\n" +
+	"\rfrom_revision\x18\x06 \x01(\x03R\ffromRevision\"C\n" +
 	"\vTargetState\x12\x18\n" +
 	"\arelease\x18\x01 \x01(\x03R\arelease\x12\x1a\n" +
-	"\bsequence\x18\x02 \x01(\x03R\bsequence\"\x8d\x03\n" +
+	"\bsequence\x18\x02 \x01(\x03R\bsequence\"\xb2\x03\n" +
 	"\x10QuarantineRecord\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
@@ -1457,7 +1478,8 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"retry_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tretryTime\x12;\n" +
 	"\vcreate_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"E\n" +
+	"createTime\x12#\n" +
+	"\rfrom_revision\x18\r \x01(\x03R\ffromRevision\"E\n" +
 	"\x11DataCenterControl\x12\x18\n" +
 	"\adrained\x18\x01 \x01(\bR\adrained\x12\x16\n" +
 	"\x06pinned\x18\x02 \x01(\bR\x06pinned\"\xb6\x05\n" +
