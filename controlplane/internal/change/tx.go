@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -108,7 +109,7 @@ func (tx *Tx) lookup(key string) (registry.KV, bool, error) {
 	if kv, ok := tx.fresh[key]; ok {
 		return kv, kv.ModRevision != 0, nil
 	}
-	if cached(key) {
+	if strings.HasPrefix(key, tx.writer.cfg.CachedPrefix) {
 		kv, ok := tx.view.Get(key)
 		return kv, ok, nil
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/jonboulle/clockwork"
@@ -44,6 +43,9 @@ type Config struct {
 	Clock  clockwork.Clock
 	Logger *slog.Logger
 	Sealer Sealer
+	// CachedPrefix is the prefix that the source holds; [resource.StatePrefix] when empty.
+	// Keys outside it are read from the store.
+	CachedPrefix string
 	// NewID makes an ID that orders by time, such as a ULID in lower case.
 	NewID func(now time.Time) string
 }
@@ -58,6 +60,9 @@ type Writer struct {
 
 // New returns a Writer over the store, reading through source.
 func New(store registry.Store, source Source, cfg Config) *Writer {
+	if cfg.CachedPrefix == "" {
+		cfg.CachedPrefix = resource.StatePrefix
+	}
 	return &Writer{store: store, source: source, cfg: cfg, kept: newKeeper(store, cfg)}
 }
 
@@ -163,9 +168,6 @@ func (w *Writer) commit(ctx context.Context, tx *Tx, tenant resource.Tenant, inf
 	_, err := w.store.Commit(ctx, txn)
 	return err
 }
-
-// cached says whether the cache holds the key.
-func cached(key string) bool { return strings.HasPrefix(key, resource.StatePrefix) }
 
 func fillEvent(e *breakwaterv1.AuditEvent, info call.Info, now time.Time) {
 	e.CreateTime = timestamppb.New(now)
