@@ -7,6 +7,7 @@
 package storev1
 
 import (
+	v1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -85,7 +86,64 @@ func (x ReleaseProgress_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReleaseProgress_State.Descriptor instead.
 func (ReleaseProgress_State) EnumDescriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{3, 0}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{7, 0}
+}
+
+// Origin says why a document is held.
+type Suspect_Origin int32
+
+const (
+	// Not given.
+	Suspect_ORIGIN_UNSPECIFIED Suspect_Origin = 0
+	// Its release hurt, and did not name it.
+	Suspect_HARM Suspect_Origin = 1
+	// An operator rolled its release back.
+	Suspect_ROLLBACK Suspect_Origin = 2
+	// An operator wants its older release undone.
+	Suspect_REVERT Suspect_Origin = 3
+)
+
+// Enum value maps for Suspect_Origin.
+var (
+	Suspect_Origin_name = map[int32]string{
+		0: "ORIGIN_UNSPECIFIED",
+		1: "HARM",
+		2: "ROLLBACK",
+		3: "REVERT",
+	}
+	Suspect_Origin_value = map[string]int32{
+		"ORIGIN_UNSPECIFIED": 0,
+		"HARM":               1,
+		"ROLLBACK":           2,
+		"REVERT":             3,
+	}
+)
+
+func (x Suspect_Origin) Enum() *Suspect_Origin {
+	p := new(Suspect_Origin)
+	*p = x
+	return p
+}
+
+func (x Suspect_Origin) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Suspect_Origin) Descriptor() protoreflect.EnumDescriptor {
+	return file_breakwater_store_v1_control_proto_enumTypes[1].Descriptor()
+}
+
+func (Suspect_Origin) Type() protoreflect.EnumType {
+	return &file_breakwater_store_v1_control_proto_enumTypes[1]
+}
+
+func (x Suspect_Origin) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Suspect_Origin.Descriptor instead.
+func (Suspect_Origin) EnumDescriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{8, 0}
 }
 
 // Verb is what is asked.
@@ -133,11 +191,11 @@ func (x Command_Verb) String() string {
 }
 
 func (Command_Verb) Descriptor() protoreflect.EnumDescriptor {
-	return file_breakwater_store_v1_control_proto_enumTypes[1].Descriptor()
+	return file_breakwater_store_v1_control_proto_enumTypes[2].Descriptor()
 }
 
 func (Command_Verb) Type() protoreflect.EnumType {
-	return &file_breakwater_store_v1_control_proto_enumTypes[1]
+	return &file_breakwater_store_v1_control_proto_enumTypes[2]
 }
 
 func (x Command_Verb) Number() protoreflect.EnumNumber {
@@ -146,7 +204,7 @@ func (x Command_Verb) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Command_Verb.Descriptor instead.
 func (Command_Verb) EnumDescriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{9, 0}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{13, 0}
 }
 
 // HeadRecord is where a channel's chain ends. It is written in one transaction with the
@@ -308,7 +366,8 @@ func (x *ChannelPolicy) GetDataCenterTolerance() int32 {
 // RolloutRecord is the state of a channel's rollouts: what the pure machine steps over.
 type RolloutRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Every release that is not yet last known good or older, oldest first.
+	// The last known good release and every newer one that is not abandoned, oldest first.
+	// The others are in the history.
 	Releases []*ReleaseProgress `protobuf:"bytes,1,rep,name=releases,proto3" json:"releases,omitempty"`
 	// The newest release that passed every wave.
 	Live int64 `protobuf:"varint,2,opt,name=live,proto3" json:"live,omitempty"`
@@ -317,7 +376,17 @@ type RolloutRecord struct {
 	// The documents held at their good version, after a release that hurt was abandoned.
 	Suspects []*Suspect `protobuf:"bytes,4,rep,name=suspects,proto3" json:"suspects,omitempty"`
 	// Where every data center is told to be.
-	Targets       map[string]*TargetState `protobuf:"bytes,5,rep,name=targets,proto3" json:"targets,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Targets map[string]*TargetState `protobuf:"bytes,5,rep,name=targets,proto3" json:"targets,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The newest release that was taken in, also when it was abandoned since.
+	LastNumber int64 `protobuf:"varint,6,opt,name=last_number,json=lastNumber,proto3" json:"last_number,omitempty"`
+	// The last releases that were good, oldest first, spaced by at least the soak.
+	Generations []*Generation `protobuf:"bytes,7,rep,name=generations,proto3" json:"generations,omitempty"`
+	// The older releases that operators want undone, oldest request first.
+	Reverts []*Revert `protobuf:"bytes,8,rep,name=reverts,proto3" json:"reverts,omitempty"`
+	// The data centers that recover from harm that this channel was convicted of.
+	Settling []*Settling `protobuf:"bytes,9,rep,name=settling,proto3" json:"settling,omitempty"`
+	// The search for the suspects that hurt; absent when there is none.
+	Bisection     *Bisection `protobuf:"bytes,10,opt,name=bisection,proto3" json:"bisection,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -387,6 +456,337 @@ func (x *RolloutRecord) GetTargets() map[string]*TargetState {
 	return nil
 }
 
+func (x *RolloutRecord) GetLastNumber() int64 {
+	if x != nil {
+		return x.LastNumber
+	}
+	return 0
+}
+
+func (x *RolloutRecord) GetGenerations() []*Generation {
+	if x != nil {
+		return x.Generations
+	}
+	return nil
+}
+
+func (x *RolloutRecord) GetReverts() []*Revert {
+	if x != nil {
+		return x.Reverts
+	}
+	return nil
+}
+
+func (x *RolloutRecord) GetSettling() []*Settling {
+	if x != nil {
+		return x.Settling
+	}
+	return nil
+}
+
+func (x *RolloutRecord) GetBisection() *Bisection {
+	if x != nil {
+		return x.Bisection
+	}
+	return nil
+}
+
+// Generation is a release that was last known good.
+type Generation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The release.
+	Release int64 `protobuf:"varint,1,opt,name=release,proto3" json:"release,omitempty"`
+	// The state hash after it.
+	StateHash []byte `protobuf:"bytes,2,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	// When it became good.
+	GoodTime      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=good_time,json=goodTime,proto3" json:"good_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Generation) Reset() {
+	*x = Generation{}
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Generation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Generation) ProtoMessage() {}
+
+func (x *Generation) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Generation.ProtoReflect.Descriptor instead.
+func (*Generation) Descriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Generation) GetRelease() int64 {
+	if x != nil {
+		return x.Release
+	}
+	return 0
+}
+
+func (x *Generation) GetStateHash() []byte {
+	if x != nil {
+		return x.StateHash
+	}
+	return nil
+}
+
+func (x *Generation) GetGoodTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.GoodTime
+	}
+	return nil
+}
+
+// Revert asks the publisher for a release that undoes an older one. Its documents are
+// suspects from then on, so that the older versions stay.
+type Revert struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The release to undo.
+	Release int64 `protobuf:"varint,1,opt,name=release,proto3" json:"release,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who asked.
+	Principal string `protobuf:"bytes,3,opt,name=principal,proto3" json:"principal,omitempty"`
+	// When.
+	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Revert) Reset() {
+	*x = Revert{}
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Revert) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Revert) ProtoMessage() {}
+
+func (x *Revert) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Revert.ProtoReflect.Descriptor instead.
+func (*Revert) Descriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Revert) GetRelease() int64 {
+	if x != nil {
+		return x.Release
+	}
+	return 0
+}
+
+func (x *Revert) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Revert) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *Revert) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+// Settling is a data center that was hurt: until it has recovered no release that it
+// applied goes on, and harm that lasts convicts the next release.
+type Settling struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The data center's code.
+	DataCenter string `protobuf:"bytes,1,opt,name=data_center,json=dataCenter,proto3" json:"data_center,omitempty"`
+	// When it must have recovered.
+	UntilTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
+	// Its servers.
+	Servers       []*Settling_Server `protobuf:"bytes,3,rep,name=servers,proto3" json:"servers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Settling) Reset() {
+	*x = Settling{}
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settling) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settling) ProtoMessage() {}
+
+func (x *Settling) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settling.ProtoReflect.Descriptor instead.
+func (*Settling) Descriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Settling) GetDataCenter() string {
+	if x != nil {
+		return x.DataCenter
+	}
+	return ""
+}
+
+func (x *Settling) GetUntilTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UntilTime
+	}
+	return nil
+}
+
+func (x *Settling) GetServers() []*Settling_Server {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+// Bisection is the search for the suspects that hurt. The first suspects of the record are
+// its subject; groups cut them into runs, in their order.
+type Bisection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runs, the next to be tried first.
+	Groups []*Bisection_Group `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
+	// The number of the trial; it grows. The publisher seals the first group's documents in
+	// their suspected versions, and nothing else, as one release with cause TRIAL.
+	Trial int64 `protobuf:"varint,2,opt,name=trial,proto3" json:"trial,omitempty"`
+	// The release of the trial; zero until it is sealed.
+	Release int64 `protobuf:"varint,3,opt,name=release,proto3" json:"release,omitempty"`
+	// How long it must stay healthy in the first wave.
+	Bake *durationpb.Duration `protobuf:"bytes,4,opt,name=bake,proto3" json:"bake,omitempty"`
+	// How many trials hurt.
+	Hurt int32 `protobuf:"varint,5,opt,name=hurt,proto3" json:"hurt,omitempty"`
+	// Whether it gave up: the remaining suspects stay until an operator lets them go.
+	Exhausted     bool `protobuf:"varint,6,opt,name=exhausted,proto3" json:"exhausted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bisection) Reset() {
+	*x = Bisection{}
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bisection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bisection) ProtoMessage() {}
+
+func (x *Bisection) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bisection.ProtoReflect.Descriptor instead.
+func (*Bisection) Descriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Bisection) GetGroups() []*Bisection_Group {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Bisection) GetTrial() int64 {
+	if x != nil {
+		return x.Trial
+	}
+	return 0
+}
+
+func (x *Bisection) GetRelease() int64 {
+	if x != nil {
+		return x.Release
+	}
+	return 0
+}
+
+func (x *Bisection) GetBake() *durationpb.Duration {
+	if x != nil {
+		return x.Bake
+	}
+	return nil
+}
+
+func (x *Bisection) GetHurt() int32 {
+	if x != nil {
+		return x.Hurt
+	}
+	return 0
+}
+
+func (x *Bisection) GetExhausted() bool {
+	if x != nil {
+		return x.Exhausted
+	}
+	return false
+}
+
 // ReleaseProgress is how far one release has come.
 type ReleaseProgress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -413,14 +813,16 @@ type ReleaseProgress struct {
 	// The registry revision that it covers.
 	CoveredRevision int64 `protobuf:"varint,11,opt,name=covered_revision,json=coveredRevision,proto3" json:"covered_revision,omitempty"`
 	// The registry revision that was covered before it.
-	FromRevision  int64 `protobuf:"varint,12,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
+	FromRevision int64 `protobuf:"varint,12,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
+	// What it was sealed for.
+	Cause         v1.Manifest_Cause `protobuf:"varint,13,opt,name=cause,proto3,enum=breakwater.edge.v1.Manifest_Cause" json:"cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReleaseProgress) Reset() {
 	*x = ReleaseProgress{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[3]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -432,7 +834,7 @@ func (x *ReleaseProgress) String() string {
 func (*ReleaseProgress) ProtoMessage() {}
 
 func (x *ReleaseProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[3]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -445,7 +847,7 @@ func (x *ReleaseProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProgress.ProtoReflect.Descriptor instead.
 func (*ReleaseProgress) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{3}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReleaseProgress) GetNumber() int64 {
@@ -532,6 +934,13 @@ func (x *ReleaseProgress) GetFromRevision() int64 {
 	return 0
 }
 
+func (x *ReleaseProgress) GetCause() v1.Manifest_Cause {
+	if x != nil {
+		return x.Cause
+	}
+	return v1.Manifest_Cause(0)
+}
+
 // Suspect is a document that is held at its good version until it is cleared.
 type Suspect struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -547,14 +956,16 @@ type Suspect struct {
 	Release int64 `protobuf:"varint,5,opt,name=release,proto3" json:"release,omitempty"`
 	// The registry revision that was covered before that release: what was stored up to it
 	// is good.
-	FromRevision  int64 `protobuf:"varint,6,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
+	FromRevision int64 `protobuf:"varint,6,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
+	// Why it is held.
+	Origin        Suspect_Origin `protobuf:"varint,7,opt,name=origin,proto3,enum=breakwater.store.v1.Suspect_Origin" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Suspect) Reset() {
 	*x = Suspect{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[4]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +977,7 @@ func (x *Suspect) String() string {
 func (*Suspect) ProtoMessage() {}
 
 func (x *Suspect) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[4]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +990,7 @@ func (x *Suspect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspect.ProtoReflect.Descriptor instead.
 func (*Suspect) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Suspect) GetKind() string {
@@ -624,20 +1035,39 @@ func (x *Suspect) GetFromRevision() int64 {
 	return 0
 }
 
+func (x *Suspect) GetOrigin() Suspect_Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return Suspect_ORIGIN_UNSPECIFIED
+}
+
 // TargetState is where one data center is told to be.
 type TargetState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The release.
 	Release int64 `protobuf:"varint,1,opt,name=release,proto3" json:"release,omitempty"`
 	// Grows with every target.
-	Sequence      int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Sequence int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// When it was set.
+	MoveTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=move_time,json=moveTime,proto3" json:"move_time,omitempty"`
+	// Whether it was set outside of waves, to catch up, and is not served yet.
+	Joining bool `protobuf:"varint,4,opt,name=joining,proto3" json:"joining,omitempty"`
+	// When the data center was seen to serve what it caught up with.
+	JoinedTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=joined_time,json=joinedTime,proto3" json:"joined_time,omitempty"`
+	// Not caught up again before.
+	RetryTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=retry_time,json=retryTime,proto3" json:"retry_time,omitempty"`
+	// How often catching up failed in a row.
+	Failures int32 `protobuf:"varint,7,opt,name=failures,proto3" json:"failures,omitempty"`
+	// Rejections of targets before this sequence are settled.
+	SettledSequence int64 `protobuf:"varint,8,opt,name=settled_sequence,json=settledSequence,proto3" json:"settled_sequence,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *TargetState) Reset() {
 	*x = TargetState{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[5]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -649,7 +1079,7 @@ func (x *TargetState) String() string {
 func (*TargetState) ProtoMessage() {}
 
 func (x *TargetState) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[5]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -662,7 +1092,7 @@ func (x *TargetState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetState.ProtoReflect.Descriptor instead.
 func (*TargetState) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TargetState) GetRelease() int64 {
@@ -675,6 +1105,48 @@ func (x *TargetState) GetRelease() int64 {
 func (x *TargetState) GetSequence() int64 {
 	if x != nil {
 		return x.Sequence
+	}
+	return 0
+}
+
+func (x *TargetState) GetMoveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MoveTime
+	}
+	return nil
+}
+
+func (x *TargetState) GetJoining() bool {
+	if x != nil {
+		return x.Joining
+	}
+	return false
+}
+
+func (x *TargetState) GetJoinedTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.JoinedTime
+	}
+	return nil
+}
+
+func (x *TargetState) GetRetryTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RetryTime
+	}
+	return nil
+}
+
+func (x *TargetState) GetFailures() int32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *TargetState) GetSettledSequence() int64 {
+	if x != nil {
+		return x.SettledSequence
 	}
 	return 0
 }
@@ -708,14 +1180,17 @@ type QuarantineRecord struct {
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// The registry revision that was covered before the release: what was stored up to it is
 	// good.
-	FromRevision  int64 `protobuf:"varint,13,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
+	FromRevision int64 `protobuf:"varint,13,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
+	// Whether it is being tried again: the publisher then seals the suspected version alone,
+	// with cause RETRY.
+	Trying        bool `protobuf:"varint,14,opt,name=trying,proto3" json:"trying,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *QuarantineRecord) Reset() {
 	*x = QuarantineRecord{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[6]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +1202,7 @@ func (x *QuarantineRecord) String() string {
 func (*QuarantineRecord) ProtoMessage() {}
 
 func (x *QuarantineRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[6]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +1215,7 @@ func (x *QuarantineRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantineRecord.ProtoReflect.Descriptor instead.
 func (*QuarantineRecord) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *QuarantineRecord) GetKind() string {
@@ -834,6 +1309,13 @@ func (x *QuarantineRecord) GetFromRevision() int64 {
 	return 0
 }
 
+func (x *QuarantineRecord) GetTrying() bool {
+	if x != nil {
+		return x.Trying
+	}
+	return false
+}
+
 // DataCenterControl is what operators set for a data center.
 type DataCenterControl struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -847,7 +1329,7 @@ type DataCenterControl struct {
 
 func (x *DataCenterControl) Reset() {
 	*x = DataCenterControl{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[7]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +1341,7 @@ func (x *DataCenterControl) String() string {
 func (*DataCenterControl) ProtoMessage() {}
 
 func (x *DataCenterControl) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[7]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +1354,7 @@ func (x *DataCenterControl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataCenterControl.ProtoReflect.Descriptor instead.
 func (*DataCenterControl) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DataCenterControl) GetDrained() bool {
@@ -902,7 +1384,7 @@ type FleetRecord struct {
 
 func (x *FleetRecord) Reset() {
 	*x = FleetRecord{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[8]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -914,7 +1396,7 @@ func (x *FleetRecord) String() string {
 func (*FleetRecord) ProtoMessage() {}
 
 func (x *FleetRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[8]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -927,7 +1409,7 @@ func (x *FleetRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetRecord.ProtoReflect.Descriptor instead.
 func (*FleetRecord) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FleetRecord) GetDataCenter() string {
@@ -968,7 +1450,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[9]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1462,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[9]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1475,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Command) GetVerb() Command_Verb {
@@ -1058,7 +1540,7 @@ type ChannelPolicy_Wave struct {
 
 func (x *ChannelPolicy_Wave) Reset() {
 	*x = ChannelPolicy_Wave{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[10]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1552,7 @@ func (x *ChannelPolicy_Wave) String() string {
 func (*ChannelPolicy_Wave) ProtoMessage() {}
 
 func (x *ChannelPolicy_Wave) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[10]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,6 +1582,125 @@ func (x *ChannelPolicy_Wave) GetBake() *durationpb.Duration {
 	return nil
 }
 
+// Server is one server at the time of the conviction.
+type Settling_Server struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The server's name.
+	Server string `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// Its incarnation.
+	Incarnation   string `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Settling_Server) Reset() {
+	*x = Settling_Server{}
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settling_Server) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settling_Server) ProtoMessage() {}
+
+func (x *Settling_Server) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settling_Server.ProtoReflect.Descriptor instead.
+func (*Settling_Server) Descriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{5, 0}
+}
+
+func (x *Settling_Server) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Settling_Server) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+// Group is a run of suspects.
+type Bisection_Group struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many suspects it has.
+	Size int32 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	// Whether it is known to hurt, on top of what serves.
+	Hurts bool `protobuf:"varint,2,opt,name=hurts,proto3" json:"hurts,omitempty"`
+	// Whether it hurts when the group before it does not.
+	Paired        bool `protobuf:"varint,3,opt,name=paired,proto3" json:"paired,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bisection_Group) Reset() {
+	*x = Bisection_Group{}
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bisection_Group) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bisection_Group) ProtoMessage() {}
+
+func (x *Bisection_Group) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bisection_Group.ProtoReflect.Descriptor instead.
+func (*Bisection_Group) Descriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{6, 0}
+}
+
+func (x *Bisection_Group) GetSize() int32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Bisection_Group) GetHurts() bool {
+	if x != nil {
+		return x.Hurts
+	}
+	return false
+}
+
+func (x *Bisection_Group) GetPaired() bool {
+	if x != nil {
+		return x.Paired
+	}
+	return false
+}
+
 // Wave is how far one wave has come.
 type ReleaseProgress_Wave struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1112,14 +1713,16 @@ type ReleaseProgress_Wave struct {
 	// When its gate passed.
 	PassTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=pass_time,json=passTime,proto3" json:"pass_time,omitempty"`
 	// The servers that its gate needs, frozen at entry.
-	Servers       []*ReleaseProgress_FrozenServer `protobuf:"bytes,5,rep,name=servers,proto3" json:"servers,omitempty"`
+	Servers []*ReleaseProgress_FrozenServer `protobuf:"bytes,5,rep,name=servers,proto3" json:"servers,omitempty"`
+	// The data centers that went dark.
+	Losses        []*ReleaseProgress_Loss `protobuf:"bytes,6,rep,name=losses,proto3" json:"losses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReleaseProgress_Wave) Reset() {
 	*x = ReleaseProgress_Wave{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[12]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1734,7 @@ func (x *ReleaseProgress_Wave) String() string {
 func (*ReleaseProgress_Wave) ProtoMessage() {}
 
 func (x *ReleaseProgress_Wave) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[12]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1747,7 @@ func (x *ReleaseProgress_Wave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProgress_Wave.ProtoReflect.Descriptor instead.
 func (*ReleaseProgress_Wave) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{3, 0}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{7, 0}
 }
 
 func (x *ReleaseProgress_Wave) GetDataCenters() []string {
@@ -1182,6 +1785,13 @@ func (x *ReleaseProgress_Wave) GetServers() []*ReleaseProgress_FrozenServer {
 	return nil
 }
 
+func (x *ReleaseProgress_Wave) GetLosses() []*ReleaseProgress_Loss {
+	if x != nil {
+		return x.Losses
+	}
+	return nil
+}
+
 // FrozenServer is one server that a gate needs.
 type ReleaseProgress_FrozenServer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1192,14 +1802,16 @@ type ReleaseProgress_FrozenServer struct {
 	// Its incarnation at entry.
 	Incarnation string `protobuf:"bytes,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	// Whether it attested the whole bake.
-	Attested      bool `protobuf:"varint,4,opt,name=attested,proto3" json:"attested,omitempty"`
+	Attested bool `protobuf:"varint,4,opt,name=attested,proto3" json:"attested,omitempty"`
+	// How it failed within the tolerance; empty when it did not.
+	Failure       string `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReleaseProgress_FrozenServer) Reset() {
 	*x = ReleaseProgress_FrozenServer{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[13]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +1823,7 @@ func (x *ReleaseProgress_FrozenServer) String() string {
 func (*ReleaseProgress_FrozenServer) ProtoMessage() {}
 
 func (x *ReleaseProgress_FrozenServer) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[13]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +1836,7 @@ func (x *ReleaseProgress_FrozenServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProgress_FrozenServer.ProtoReflect.Descriptor instead.
 func (*ReleaseProgress_FrozenServer) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{3, 1}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{7, 1}
 }
 
 func (x *ReleaseProgress_FrozenServer) GetDataCenter() string {
@@ -1251,6 +1863,77 @@ func (x *ReleaseProgress_FrozenServer) GetIncarnation() string {
 func (x *ReleaseProgress_FrozenServer) GetAttested() bool {
 	if x != nil {
 		return x.Attested
+	}
+	return false
+}
+
+func (x *ReleaseProgress_FrozenServer) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+// Loss is a data center of the wave that went dark.
+type ReleaseProgress_Loss struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The data center's code.
+	DataCenter string `protobuf:"bytes,1,opt,name=data_center,json=dataCenter,proto3" json:"data_center,omitempty"`
+	// Since when.
+	SinceTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since_time,json=sinceTime,proto3" json:"since_time,omitempty"`
+	// Whether the gate goes on without it.
+	Excused       bool `protobuf:"varint,3,opt,name=excused,proto3" json:"excused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseProgress_Loss) Reset() {
+	*x = ReleaseProgress_Loss{}
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseProgress_Loss) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseProgress_Loss) ProtoMessage() {}
+
+func (x *ReleaseProgress_Loss) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseProgress_Loss.ProtoReflect.Descriptor instead.
+func (*ReleaseProgress_Loss) Descriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{7, 2}
+}
+
+func (x *ReleaseProgress_Loss) GetDataCenter() string {
+	if x != nil {
+		return x.DataCenter
+	}
+	return ""
+}
+
+func (x *ReleaseProgress_Loss) GetSinceTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SinceTime
+	}
+	return nil
+}
+
+func (x *ReleaseProgress_Loss) GetExcused() bool {
+	if x != nil {
+		return x.Excused
 	}
 	return false
 }
@@ -1284,7 +1967,7 @@ type FleetRecord_Server struct {
 
 func (x *FleetRecord_Server) Reset() {
 	*x = FleetRecord_Server{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[14]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1979,7 @@ func (x *FleetRecord_Server) String() string {
 func (*FleetRecord_Server) ProtoMessage() {}
 
 func (x *FleetRecord_Server) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[14]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1992,7 @@ func (x *FleetRecord_Server) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetRecord_Server.ProtoReflect.Descriptor instead.
 func (*FleetRecord_Server) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{8, 0}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{12, 0}
 }
 
 func (x *FleetRecord_Server) GetServer() string {
@@ -1386,7 +2069,7 @@ var File_breakwater_store_v1_control_proto protoreflect.FileDescriptor
 
 const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"!breakwater/store/v1/control.proto\x12\x13breakwater.store.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n" +
+	"!breakwater/store/v1/control.proto\x12\x13breakwater.store.v1\x1a!breakwater/edge/v1/releases.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n" +
 	"\n" +
 	"HeadRecord\x12\x18\n" +
 	"\arelease\x18\x01 \x01(\x03R\arelease\x12\x1f\n" +
@@ -1402,16 +2085,56 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\x15data_center_tolerance\x18\x05 \x01(\x05R\x13dataCenterTolerance\x1aX\n" +
 	"\x04Wave\x12!\n" +
 	"\fdata_centers\x18\x01 \x03(\tR\vdataCenters\x12-\n" +
-	"\x04bake\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04bake\"\xf0\x02\n" +
+	"\x04bake\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04bake\"\x84\x05\n" +
 	"\rRolloutRecord\x12@\n" +
 	"\breleases\x18\x01 \x03(\v2$.breakwater.store.v1.ReleaseProgressR\breleases\x12\x12\n" +
 	"\x04live\x18\x02 \x01(\x03R\x04live\x12&\n" +
 	"\x0flast_known_good\x18\x03 \x01(\x03R\rlastKnownGood\x128\n" +
 	"\bsuspects\x18\x04 \x03(\v2\x1c.breakwater.store.v1.SuspectR\bsuspects\x12I\n" +
-	"\atargets\x18\x05 \x03(\v2/.breakwater.store.v1.RolloutRecord.TargetsEntryR\atargets\x1a\\\n" +
+	"\atargets\x18\x05 \x03(\v2/.breakwater.store.v1.RolloutRecord.TargetsEntryR\atargets\x12\x1f\n" +
+	"\vlast_number\x18\x06 \x01(\x03R\n" +
+	"lastNumber\x12A\n" +
+	"\vgenerations\x18\a \x03(\v2\x1f.breakwater.store.v1.GenerationR\vgenerations\x125\n" +
+	"\areverts\x18\b \x03(\v2\x1b.breakwater.store.v1.RevertR\areverts\x129\n" +
+	"\bsettling\x18\t \x03(\v2\x1d.breakwater.store.v1.SettlingR\bsettling\x12<\n" +
+	"\tbisection\x18\n" +
+	" \x01(\v2\x1e.breakwater.store.v1.BisectionR\tbisection\x1a\\\n" +
 	"\fTargetsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x126\n" +
-	"\x05value\x18\x02 \x01(\v2 .breakwater.store.v1.TargetStateR\x05value:\x028\x01\"\xeb\a\n" +
+	"\x05value\x18\x02 \x01(\v2 .breakwater.store.v1.TargetStateR\x05value:\x028\x01\"~\n" +
+	"\n" +
+	"Generation\x12\x18\n" +
+	"\arelease\x18\x01 \x01(\x03R\arelease\x12\x1d\n" +
+	"\n" +
+	"state_hash\x18\x02 \x01(\fR\tstateHash\x127\n" +
+	"\tgood_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bgoodTime\"\x95\x01\n" +
+	"\x06Revert\x12\x18\n" +
+	"\arelease\x18\x01 \x01(\x03R\arelease\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1c\n" +
+	"\tprincipal\x18\x03 \x01(\tR\tprincipal\x12;\n" +
+	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\"\xea\x01\n" +
+	"\bSettling\x12\x1f\n" +
+	"\vdata_center\x18\x01 \x01(\tR\n" +
+	"dataCenter\x129\n" +
+	"\n" +
+	"until_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\x12>\n" +
+	"\aservers\x18\x03 \x03(\v2$.breakwater.store.v1.Settling.ServerR\aservers\x1aB\n" +
+	"\x06Server\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\tR\vincarnation\"\xa5\x02\n" +
+	"\tBisection\x12<\n" +
+	"\x06groups\x18\x01 \x03(\v2$.breakwater.store.v1.Bisection.GroupR\x06groups\x12\x14\n" +
+	"\x05trial\x18\x02 \x01(\x03R\x05trial\x12\x18\n" +
+	"\arelease\x18\x03 \x01(\x03R\arelease\x12-\n" +
+	"\x04bake\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04bake\x12\x12\n" +
+	"\x04hurt\x18\x05 \x01(\x05R\x04hurt\x12\x1c\n" +
+	"\texhausted\x18\x06 \x01(\bR\texhausted\x1aI\n" +
+	"\x05Group\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x05R\x04size\x12\x14\n" +
+	"\x05hurts\x18\x02 \x01(\bR\x05hurts\x12\x16\n" +
+	"\x06paired\x18\x03 \x01(\bR\x06paired\"\x80\n" +
+	"\n" +
 	"\x0fReleaseProgress\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x16\n" +
 	"\x06parent\x18\x02 \x01(\x03R\x06parent\x12@\n" +
@@ -1426,20 +2149,29 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\achanges\x18\n" +
 	" \x01(\x05R\achanges\x12)\n" +
 	"\x10covered_revision\x18\v \x01(\x03R\x0fcoveredRevision\x12#\n" +
-	"\rfrom_revision\x18\f \x01(\x03R\ffromRevision\x1a\x99\x02\n" +
+	"\rfrom_revision\x18\f \x01(\x03R\ffromRevision\x128\n" +
+	"\x05cause\x18\r \x01(\x0e2\".breakwater.edge.v1.Manifest.CauseR\x05cause\x1a\xdc\x02\n" +
 	"\x04Wave\x12!\n" +
 	"\fdata_centers\x18\x01 \x03(\tR\vdataCenters\x12-\n" +
 	"\x04bake\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04bake\x129\n" +
 	"\n" +
 	"enter_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tenterTime\x127\n" +
 	"\tpass_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bpassTime\x12K\n" +
-	"\aservers\x18\x05 \x03(\v21.breakwater.store.v1.ReleaseProgress.FrozenServerR\aservers\x1a\x85\x01\n" +
+	"\aservers\x18\x05 \x03(\v21.breakwater.store.v1.ReleaseProgress.FrozenServerR\aservers\x12A\n" +
+	"\x06losses\x18\x06 \x03(\v2).breakwater.store.v1.ReleaseProgress.LossR\x06losses\x1a\x9f\x01\n" +
 	"\fFrozenServer\x12\x1f\n" +
 	"\vdata_center\x18\x01 \x01(\tR\n" +
 	"dataCenter\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12 \n" +
 	"\vincarnation\x18\x03 \x01(\tR\vincarnation\x12\x1a\n" +
-	"\battested\x18\x04 \x01(\bR\battested\"Z\n" +
+	"\battested\x18\x04 \x01(\bR\battested\x12\x18\n" +
+	"\afailure\x18\x05 \x01(\tR\afailure\x1a|\n" +
+	"\x04Loss\x12\x1f\n" +
+	"\vdata_center\x18\x01 \x01(\tR\n" +
+	"dataCenter\x129\n" +
+	"\n" +
+	"since_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tsinceTime\x12\x18\n" +
+	"\aexcused\x18\x03 \x01(\bR\aexcused\"Z\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -1447,7 +2179,7 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\aROLLING\x10\x02\x12\b\n" +
 	"\x04LIVE\x10\x03\x12\r\n" +
 	"\tABANDONED\x10\x04\x12\b\n" +
-	"\x04GOOD\x10\x05\"\xac\x01\n" +
+	"\x04GOOD\x10\x05\"\xaf\x02\n" +
 	"\aSuspect\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1d\n" +
@@ -1456,10 +2188,25 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\vgood_sha256\x18\x04 \x01(\fR\n" +
 	"goodSha256\x12\x18\n" +
 	"\arelease\x18\x05 \x01(\x03R\arelease\x12#\n" +
-	"\rfrom_revision\x18\x06 \x01(\x03R\ffromRevision\"C\n" +
+	"\rfrom_revision\x18\x06 \x01(\x03R\ffromRevision\x12;\n" +
+	"\x06origin\x18\a \x01(\x0e2#.breakwater.store.v1.Suspect.OriginR\x06origin\"D\n" +
+	"\x06Origin\x12\x16\n" +
+	"\x12ORIGIN_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04HARM\x10\x01\x12\f\n" +
+	"\bROLLBACK\x10\x02\x12\n" +
+	"\n" +
+	"\x06REVERT\x10\x03\"\xd5\x02\n" +
 	"\vTargetState\x12\x18\n" +
 	"\arelease\x18\x01 \x01(\x03R\arelease\x12\x1a\n" +
-	"\bsequence\x18\x02 \x01(\x03R\bsequence\"\xb2\x03\n" +
+	"\bsequence\x18\x02 \x01(\x03R\bsequence\x127\n" +
+	"\tmove_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bmoveTime\x12\x18\n" +
+	"\ajoining\x18\x04 \x01(\bR\ajoining\x12;\n" +
+	"\vjoined_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"joinedTime\x129\n" +
+	"\n" +
+	"retry_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tretryTime\x12\x1a\n" +
+	"\bfailures\x18\a \x01(\x05R\bfailures\x12)\n" +
+	"\x10settled_sequence\x18\b \x01(\x03R\x0fsettledSequence\"\xca\x03\n" +
 	"\x10QuarantineRecord\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
@@ -1479,7 +2226,8 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"retry_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tretryTime\x12;\n" +
 	"\vcreate_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12#\n" +
-	"\rfrom_revision\x18\r \x01(\x03R\ffromRevision\"E\n" +
+	"\rfrom_revision\x18\r \x01(\x03R\ffromRevision\x12\x16\n" +
+	"\x06trying\x18\x0e \x01(\bR\x06trying\"E\n" +
 	"\x11DataCenterControl\x12\x18\n" +
 	"\adrained\x18\x01 \x01(\bR\adrained\x12\x16\n" +
 	"\x06pinned\x18\x02 \x01(\bR\x06pinned\"\xb6\x05\n" +
@@ -1536,60 +2284,86 @@ func file_breakwater_store_v1_control_proto_rawDescGZIP() []byte {
 	return file_breakwater_store_v1_control_proto_rawDescData
 }
 
-var file_breakwater_store_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_breakwater_store_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_breakwater_store_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_breakwater_store_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_breakwater_store_v1_control_proto_goTypes = []any{
 	(ReleaseProgress_State)(0),           // 0: breakwater.store.v1.ReleaseProgress.State
-	(Command_Verb)(0),                    // 1: breakwater.store.v1.Command.Verb
-	(*HeadRecord)(nil),                   // 2: breakwater.store.v1.HeadRecord
-	(*ChannelPolicy)(nil),                // 3: breakwater.store.v1.ChannelPolicy
-	(*RolloutRecord)(nil),                // 4: breakwater.store.v1.RolloutRecord
-	(*ReleaseProgress)(nil),              // 5: breakwater.store.v1.ReleaseProgress
-	(*Suspect)(nil),                      // 6: breakwater.store.v1.Suspect
-	(*TargetState)(nil),                  // 7: breakwater.store.v1.TargetState
-	(*QuarantineRecord)(nil),             // 8: breakwater.store.v1.QuarantineRecord
-	(*DataCenterControl)(nil),            // 9: breakwater.store.v1.DataCenterControl
-	(*FleetRecord)(nil),                  // 10: breakwater.store.v1.FleetRecord
-	(*Command)(nil),                      // 11: breakwater.store.v1.Command
-	(*ChannelPolicy_Wave)(nil),           // 12: breakwater.store.v1.ChannelPolicy.Wave
-	nil,                                  // 13: breakwater.store.v1.RolloutRecord.TargetsEntry
-	(*ReleaseProgress_Wave)(nil),         // 14: breakwater.store.v1.ReleaseProgress.Wave
-	(*ReleaseProgress_FrozenServer)(nil), // 15: breakwater.store.v1.ReleaseProgress.FrozenServer
-	(*FleetRecord_Server)(nil),           // 16: breakwater.store.v1.FleetRecord.Server
-	nil,                                  // 17: breakwater.store.v1.FleetRecord.Server.ReleasesEntry
-	nil,                                  // 18: breakwater.store.v1.FleetRecord.Server.StateHashesEntry
-	(*durationpb.Duration)(nil),          // 19: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),        // 20: google.protobuf.Timestamp
+	(Suspect_Origin)(0),                  // 1: breakwater.store.v1.Suspect.Origin
+	(Command_Verb)(0),                    // 2: breakwater.store.v1.Command.Verb
+	(*HeadRecord)(nil),                   // 3: breakwater.store.v1.HeadRecord
+	(*ChannelPolicy)(nil),                // 4: breakwater.store.v1.ChannelPolicy
+	(*RolloutRecord)(nil),                // 5: breakwater.store.v1.RolloutRecord
+	(*Generation)(nil),                   // 6: breakwater.store.v1.Generation
+	(*Revert)(nil),                       // 7: breakwater.store.v1.Revert
+	(*Settling)(nil),                     // 8: breakwater.store.v1.Settling
+	(*Bisection)(nil),                    // 9: breakwater.store.v1.Bisection
+	(*ReleaseProgress)(nil),              // 10: breakwater.store.v1.ReleaseProgress
+	(*Suspect)(nil),                      // 11: breakwater.store.v1.Suspect
+	(*TargetState)(nil),                  // 12: breakwater.store.v1.TargetState
+	(*QuarantineRecord)(nil),             // 13: breakwater.store.v1.QuarantineRecord
+	(*DataCenterControl)(nil),            // 14: breakwater.store.v1.DataCenterControl
+	(*FleetRecord)(nil),                  // 15: breakwater.store.v1.FleetRecord
+	(*Command)(nil),                      // 16: breakwater.store.v1.Command
+	(*ChannelPolicy_Wave)(nil),           // 17: breakwater.store.v1.ChannelPolicy.Wave
+	nil,                                  // 18: breakwater.store.v1.RolloutRecord.TargetsEntry
+	(*Settling_Server)(nil),              // 19: breakwater.store.v1.Settling.Server
+	(*Bisection_Group)(nil),              // 20: breakwater.store.v1.Bisection.Group
+	(*ReleaseProgress_Wave)(nil),         // 21: breakwater.store.v1.ReleaseProgress.Wave
+	(*ReleaseProgress_FrozenServer)(nil), // 22: breakwater.store.v1.ReleaseProgress.FrozenServer
+	(*ReleaseProgress_Loss)(nil),         // 23: breakwater.store.v1.ReleaseProgress.Loss
+	(*FleetRecord_Server)(nil),           // 24: breakwater.store.v1.FleetRecord.Server
+	nil,                                  // 25: breakwater.store.v1.FleetRecord.Server.ReleasesEntry
+	nil,                                  // 26: breakwater.store.v1.FleetRecord.Server.StateHashesEntry
+	(*durationpb.Duration)(nil),          // 27: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),        // 28: google.protobuf.Timestamp
+	(v1.Manifest_Cause)(0),               // 29: breakwater.edge.v1.Manifest.Cause
 }
 var file_breakwater_store_v1_control_proto_depIdxs = []int32{
-	12, // 0: breakwater.store.v1.ChannelPolicy.waves:type_name -> breakwater.store.v1.ChannelPolicy.Wave
-	19, // 1: breakwater.store.v1.ChannelPolicy.soak:type_name -> google.protobuf.Duration
-	5,  // 2: breakwater.store.v1.RolloutRecord.releases:type_name -> breakwater.store.v1.ReleaseProgress
-	6,  // 3: breakwater.store.v1.RolloutRecord.suspects:type_name -> breakwater.store.v1.Suspect
-	13, // 4: breakwater.store.v1.RolloutRecord.targets:type_name -> breakwater.store.v1.RolloutRecord.TargetsEntry
-	0,  // 5: breakwater.store.v1.ReleaseProgress.state:type_name -> breakwater.store.v1.ReleaseProgress.State
-	14, // 6: breakwater.store.v1.ReleaseProgress.waves:type_name -> breakwater.store.v1.ReleaseProgress.Wave
-	20, // 7: breakwater.store.v1.ReleaseProgress.seal_time:type_name -> google.protobuf.Timestamp
-	20, // 8: breakwater.store.v1.ReleaseProgress.live_time:type_name -> google.protobuf.Timestamp
-	20, // 9: breakwater.store.v1.QuarantineRecord.retry_time:type_name -> google.protobuf.Timestamp
-	20, // 10: breakwater.store.v1.QuarantineRecord.create_time:type_name -> google.protobuf.Timestamp
-	16, // 11: breakwater.store.v1.FleetRecord.servers:type_name -> breakwater.store.v1.FleetRecord.Server
-	1,  // 12: breakwater.store.v1.Command.verb:type_name -> breakwater.store.v1.Command.Verb
-	20, // 13: breakwater.store.v1.Command.create_time:type_name -> google.protobuf.Timestamp
-	19, // 14: breakwater.store.v1.ChannelPolicy.Wave.bake:type_name -> google.protobuf.Duration
-	7,  // 15: breakwater.store.v1.RolloutRecord.TargetsEntry.value:type_name -> breakwater.store.v1.TargetState
-	19, // 16: breakwater.store.v1.ReleaseProgress.Wave.bake:type_name -> google.protobuf.Duration
-	20, // 17: breakwater.store.v1.ReleaseProgress.Wave.enter_time:type_name -> google.protobuf.Timestamp
-	20, // 18: breakwater.store.v1.ReleaseProgress.Wave.pass_time:type_name -> google.protobuf.Timestamp
-	15, // 19: breakwater.store.v1.ReleaseProgress.Wave.servers:type_name -> breakwater.store.v1.ReleaseProgress.FrozenServer
-	17, // 20: breakwater.store.v1.FleetRecord.Server.releases:type_name -> breakwater.store.v1.FleetRecord.Server.ReleasesEntry
-	18, // 21: breakwater.store.v1.FleetRecord.Server.state_hashes:type_name -> breakwater.store.v1.FleetRecord.Server.StateHashesEntry
-	20, // 22: breakwater.store.v1.FleetRecord.Server.last_seen_time:type_name -> google.protobuf.Timestamp
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	17, // 0: breakwater.store.v1.ChannelPolicy.waves:type_name -> breakwater.store.v1.ChannelPolicy.Wave
+	27, // 1: breakwater.store.v1.ChannelPolicy.soak:type_name -> google.protobuf.Duration
+	10, // 2: breakwater.store.v1.RolloutRecord.releases:type_name -> breakwater.store.v1.ReleaseProgress
+	11, // 3: breakwater.store.v1.RolloutRecord.suspects:type_name -> breakwater.store.v1.Suspect
+	18, // 4: breakwater.store.v1.RolloutRecord.targets:type_name -> breakwater.store.v1.RolloutRecord.TargetsEntry
+	6,  // 5: breakwater.store.v1.RolloutRecord.generations:type_name -> breakwater.store.v1.Generation
+	7,  // 6: breakwater.store.v1.RolloutRecord.reverts:type_name -> breakwater.store.v1.Revert
+	8,  // 7: breakwater.store.v1.RolloutRecord.settling:type_name -> breakwater.store.v1.Settling
+	9,  // 8: breakwater.store.v1.RolloutRecord.bisection:type_name -> breakwater.store.v1.Bisection
+	28, // 9: breakwater.store.v1.Generation.good_time:type_name -> google.protobuf.Timestamp
+	28, // 10: breakwater.store.v1.Revert.create_time:type_name -> google.protobuf.Timestamp
+	28, // 11: breakwater.store.v1.Settling.until_time:type_name -> google.protobuf.Timestamp
+	19, // 12: breakwater.store.v1.Settling.servers:type_name -> breakwater.store.v1.Settling.Server
+	20, // 13: breakwater.store.v1.Bisection.groups:type_name -> breakwater.store.v1.Bisection.Group
+	27, // 14: breakwater.store.v1.Bisection.bake:type_name -> google.protobuf.Duration
+	0,  // 15: breakwater.store.v1.ReleaseProgress.state:type_name -> breakwater.store.v1.ReleaseProgress.State
+	21, // 16: breakwater.store.v1.ReleaseProgress.waves:type_name -> breakwater.store.v1.ReleaseProgress.Wave
+	28, // 17: breakwater.store.v1.ReleaseProgress.seal_time:type_name -> google.protobuf.Timestamp
+	28, // 18: breakwater.store.v1.ReleaseProgress.live_time:type_name -> google.protobuf.Timestamp
+	29, // 19: breakwater.store.v1.ReleaseProgress.cause:type_name -> breakwater.edge.v1.Manifest.Cause
+	1,  // 20: breakwater.store.v1.Suspect.origin:type_name -> breakwater.store.v1.Suspect.Origin
+	28, // 21: breakwater.store.v1.TargetState.move_time:type_name -> google.protobuf.Timestamp
+	28, // 22: breakwater.store.v1.TargetState.joined_time:type_name -> google.protobuf.Timestamp
+	28, // 23: breakwater.store.v1.TargetState.retry_time:type_name -> google.protobuf.Timestamp
+	28, // 24: breakwater.store.v1.QuarantineRecord.retry_time:type_name -> google.protobuf.Timestamp
+	28, // 25: breakwater.store.v1.QuarantineRecord.create_time:type_name -> google.protobuf.Timestamp
+	24, // 26: breakwater.store.v1.FleetRecord.servers:type_name -> breakwater.store.v1.FleetRecord.Server
+	2,  // 27: breakwater.store.v1.Command.verb:type_name -> breakwater.store.v1.Command.Verb
+	28, // 28: breakwater.store.v1.Command.create_time:type_name -> google.protobuf.Timestamp
+	27, // 29: breakwater.store.v1.ChannelPolicy.Wave.bake:type_name -> google.protobuf.Duration
+	12, // 30: breakwater.store.v1.RolloutRecord.TargetsEntry.value:type_name -> breakwater.store.v1.TargetState
+	27, // 31: breakwater.store.v1.ReleaseProgress.Wave.bake:type_name -> google.protobuf.Duration
+	28, // 32: breakwater.store.v1.ReleaseProgress.Wave.enter_time:type_name -> google.protobuf.Timestamp
+	28, // 33: breakwater.store.v1.ReleaseProgress.Wave.pass_time:type_name -> google.protobuf.Timestamp
+	22, // 34: breakwater.store.v1.ReleaseProgress.Wave.servers:type_name -> breakwater.store.v1.ReleaseProgress.FrozenServer
+	23, // 35: breakwater.store.v1.ReleaseProgress.Wave.losses:type_name -> breakwater.store.v1.ReleaseProgress.Loss
+	28, // 36: breakwater.store.v1.ReleaseProgress.Loss.since_time:type_name -> google.protobuf.Timestamp
+	25, // 37: breakwater.store.v1.FleetRecord.Server.releases:type_name -> breakwater.store.v1.FleetRecord.Server.ReleasesEntry
+	26, // 38: breakwater.store.v1.FleetRecord.Server.state_hashes:type_name -> breakwater.store.v1.FleetRecord.Server.StateHashesEntry
+	28, // 39: breakwater.store.v1.FleetRecord.Server.last_seen_time:type_name -> google.protobuf.Timestamp
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_store_v1_control_proto_init() }
@@ -1602,8 +2376,8 @@ func file_breakwater_store_v1_control_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_breakwater_store_v1_control_proto_rawDesc), len(file_breakwater_store_v1_control_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   17,
+			NumEnums:      3,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
