@@ -1,0 +1,217 @@
+package ops
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
+	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/listing"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/masks"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
+)
+
+// maxBake bounds a wave's bake and a soak.
+const maxBake = 7 * 24 * time.Hour
+
+// ListChannels lists the channels.
+func (r *Releases) ListChannels(ctx context.Context, req *opsv1.ListChannelsRequest) (*opsv1.ListChannelsResponse, error) {
+	q, err := listing.Parse(req, &opsv1.Channel{}, listing.Options{})
+	if err != nil {
+		return nil, err
+	}
+	v, err := r.control.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	items, next, err := listing.Page(q, func(after string, yield func(string, *opsv1.Channel) bool) error {
+		for at, c := range wire.Channels() {
+			key := string(rune('a' + at))
+			if key <= after {
+				continue
+			}
+			ch, err := r.channel(v, c, nil)
+			if err != nil {
+				return err
+			}
+			if !yield(key, ch) {
+				return nil
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &opsv1.ListChannelsResponse{Channels: items, NextPageToken: next}, nil
+}
+
+// GetChannel returns one channel.
+func (r *Releases) GetChannel(ctx context.Context, req *opsv1.GetChannelRequest) (*opsv1.Channel, error) {
+	c, err := channelOf(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	v, err := r.control.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.channel(v, c, nil)
+}
+
+// UpdateChannel changes waves, bakes and soak, for releases sealed later.
+func (r *Releases) UpdateChannel(ctx context.Context, req *opsv1.UpdateChannelRequest) (*opsv1.Channel, error) {
+	c, err := channelOf(req.GetChannel().GetName())
+	if err != nil {
+		return nil, err
+	}
+	etag := call.From(ctx).Etag(req.GetChannel().GetEtag())
+	return r.setPolicy(ctx, c, func(p *storev1.ChannelPolicy) error {
+		before := policyView(c, p)
+		if etag != "" && etag != before.GetEtag() {
+			return rpcerr.EtagMismatch(channelName(c))
+		}
+		if _, err := masks.Apply(before, req.GetChannel(), req.GetUpdateMask(), masks.Options{}); err != nil {
+			return err
+		}
+		if violations := r.checkPolicy(before); len(violations) > 0 {
+			return rpcerr.Invalid(violations...)
+		}
+		p.Waves, p.Soak = nil, before.GetSoak()
+		for _, w := range before.GetWaves() {
+			p.Waves = append(p.Waves, &storev1.ChannelPolicy_Wave{DataCenters: w.GetDataCenters(), Bake: w.GetBake()})
+		}
+		return nil
+	})
+}
+
+// FreezeChannel stops new releases and forward moves.
+func (r *Releases) FreezeChannel(ctx context.Context, req *opsv1.FreezeChannelRequest) (*opsv1.Channel, error) {
+	return r.freeze(ctx, req.GetName(), true)
+}
+
+// UnfreezeChannel ends a freeze.
+func (r *Releases) UnfreezeChannel(ctx context.Context, req *opsv1.UnfreezeChannelRequest) (*opsv1.Channel, error) {
+	return r.freeze(ctx, req.GetName(), false)
+}
+
+func (r *Releases) freeze(ctx context.Context, name string, frozen bool) (*opsv1.Channel, error) {
+	c, err := channelOf(name)
+	if err != nil {
+		return nil, err
+	}
+	return r.setPolicy(ctx, c, func(p *storev1.ChannelPolicy) error {
+		p.Frozen = frozen
+		return nil
+	})
+}
+
+func (r *Releases) setPolicy(ctx context.Context, c wire.Channel, wish func(*storev1.ChannelPolicy) error) (*opsv1.Channel, error) {
+	return change.Do(ctx, r.control.Writer, resource.Tenant{}, func(tx *change.Tx) (*opsv1.Channel, error) {
+		key := ledger.PolicyKey(c)
+		p := proto.CloneOf(r.defaults[c])
+		var stored storev1.ChannelPolicy
+		switch err := tx.Get(key, &stored); {
+		case err == nil:
+			p = &stored
+		case !isNotFound(err):
+			return nil, err
+		}
+		if err := wish(p); err != nil {
+			return nil, err
+		}
+		if err := tx.Put(key, p); err != nil {
+			return nil, err
+		}
+		v, err := r.control.Read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return r.channel(v, c, p)
+	})
+}
+
+// checkPolicy names what is wrong with a channel's waves.
+func (r *Releases) checkPolicy(ch *opsv1.Channel) []rpcerr.Violation {
+	var out []rpcerr.Violation
+	violation := func(field, rule, message string) {
+		out = append(out, rpcerr.Violation{Field: field, Rule: rule, Message: message})
+	}
+	waves := ch.GetWaves()
+	if len(waves) < 2 {
+		violation("waves", "min_items", "has at least two waves: the first one is what a bad change may hurt")
+	}
+	seen := map[string]bool{}
+	for at, w := range waves {
+		field := "waves[" + itoa(at) + "]"
+		last := at == len(waves)-1
+		switch {
+		case last && len(w.GetDataCenters()) > 0:
+			violation(field+".dataCenters", "last_wave", "is empty in the last wave, which takes all other data centers")
+		case !last && len(w.GetDataCenters()) == 0:
+			violation(field+".dataCenters", "min_items", "names at least one data center, but in the last wave")
+		}
+		for _, dc := range w.GetDataCenters() {
+			if seen[dc] {
+				violation(field+".dataCenters", "unique", dc+" is in two waves")
+			}
+			seen[dc] = true
+		}
+		if d := w.GetBake(); d == nil || d.AsDuration() < 0 || d.AsDuration() > maxBake {
+			violation(field+".bake", "range", "is 0s to 604800s")
+		}
+	}
+	if d := ch.GetSoak(); d == nil || d.AsDuration() < 0 || d.AsDuration() > maxBake {
+		violation("soak", "range", "is 0s to 604800s")
+	}
+	return out
+}
+
+// channel describes a channel; policy is read from the view when nil.
+func (r *Releases) channel(v View, c wire.Channel, policy *storev1.ChannelPolicy) (*opsv1.Channel, error) {
+	if policy == nil {
+		var stored storev1.ChannelPolicy
+		ok, err := load(v, ledger.PolicyKey(c), &stored)
+		if err != nil {
+			return nil, err
+		}
+		policy = r.defaults[c]
+		if ok {
+			policy = &stored
+		}
+	}
+	var head storev1.HeadRecord
+	var rollout storev1.RolloutRecord
+	if _, err := load(v, ledger.HeadKey(c), &head); err != nil {
+		return nil, err
+	}
+	if _, err := load(v, ledger.RolloutKey(c), &rollout); err != nil {
+		return nil, err
+	}
+	out := policyView(c, policy)
+	out.Head, out.Cursor = head.GetRelease(), head.GetCursor()
+	out.Live, out.LastKnownGood = rollout.GetLive(), rollout.GetLastKnownGood()
+	out.Suspects = int32(len(rollout.GetSuspects())) //nolint:gosec // at most 8,000 a release
+	return out, nil
+}
+
+func policyView(c wire.Channel, p *storev1.ChannelPolicy) *opsv1.Channel {
+	out := &opsv1.Channel{Name: channelName(c), Soak: p.GetSoak(), Frozen: p.GetFrozen()}
+	for _, w := range p.GetWaves() {
+		bake := w.GetBake()
+		if bake == nil {
+			bake = durationpb.New(0)
+		}
+		out.Waves = append(out.Waves, &opsv1.Channel_Wave{DataCenters: w.GetDataCenters(), Bake: bake})
+	}
+	out.Etag = resource.Etag(&opsv1.Channel{Name: out.GetName(), Waves: out.GetWaves(), Soak: out.GetSoak()})
+	return out
+}

@@ -1,0 +1,114 @@
+package ops
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
+	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/listing"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+const quarantines = "quarantines/"
+
+// ListQuarantines lists the documents that are kept at their last good version.
+func (r *Releases) ListQuarantines(ctx context.Context, req *opsv1.ListQuarantinesRequest) (*opsv1.ListQuarantinesResponse, error) {
+	q, err := listing.Parse(req, &opsv1.Quarantine{}, listing.Options{})
+	if err != nil {
+		return nil, err
+	}
+	v, err := r.control.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	items, next, err := listing.Page(q, func(after string, yield func(string, *opsv1.Quarantine) bool) error {
+		from := ""
+		if after != "" {
+			from = ledger.QuarantineKey(after)
+		}
+		kvs, _ := v.List(ledger.QuarantinesPrefix, from, 0)
+		for _, kv := range kvs {
+			id := strings.TrimPrefix(kv.Key, ledger.QuarantinesPrefix)
+			var rec storev1.QuarantineRecord
+			if err := proto.Unmarshal(kv.Value, &rec); err != nil {
+				return fmt.Errorf("ops: record %s: %w", kv.Key, err)
+			}
+			if !yield(id, quarantine(id, &rec)) {
+				return nil
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &opsv1.ListQuarantinesResponse{Quarantines: items, NextPageToken: next}, nil
+}
+
+// GetQuarantine returns one quarantine.
+func (r *Releases) GetQuarantine(ctx context.Context, req *opsv1.GetQuarantineRequest) (*opsv1.Quarantine, error) {
+	v, err := r.control.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return quarantineIn(v, req.GetName())
+}
+
+// RetryQuarantine tries the document again.
+func (r *Releases) RetryQuarantine(ctx context.Context, req *opsv1.RetryQuarantineRequest) (*opsv1.Quarantine, error) {
+	v, err := r.control.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q, err := quarantineIn(v, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return q, r.control.Retry(ctx, strings.TrimPrefix(q.GetName(), quarantines))
+}
+
+// Retry asks the leader to try a quarantined document again, by the quarantine's ID.
+func (c *Control) Retry(ctx context.Context, id string) error {
+	return c.command(ctx, &storev1.Command{Verb: storev1.Command_RETRY, Quarantine: id})
+}
+
+func quarantineIn(v View, name string) (*opsv1.Quarantine, error) {
+	id, ok := strings.CutPrefix(name, quarantines)
+	if !ok {
+		return nil, rpcerr.NotFound(name)
+	}
+	var rec storev1.QuarantineRecord
+	found, err := load(v, ledger.QuarantineKey(id), &rec)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, rpcerr.NotFound(name)
+	}
+	return quarantine(id, &rec), nil
+}
+
+func quarantine(id string, rec *storev1.QuarantineRecord) *opsv1.Quarantine {
+	out := &opsv1.Quarantine{
+		Name: quarantines + id, Document: rec.GetKind() + "/" + rec.GetId(), Channel: rec.GetChannel(),
+		Release: rec.GetRelease(), BadSha256: hex.EncodeToString(rec.GetBadSha256()),
+		GoodSha256: hex.EncodeToString(rec.GetGoodSha256()), Reason: rec.GetReason(),
+		Retries: rec.GetRetries(), RetryTime: rec.GetRetryTime(), CreateTime: rec.GetCreateTime(),
+	}
+	if rec.GetDataCenter() != "" {
+		out.Server = "dataCenters/" + rec.GetDataCenter()
+		if rec.GetServer() != "" {
+			out.Server += "/servers/" + rec.GetServer()
+		}
+	}
+	return out
+}

@@ -1,0 +1,232 @@
+package ops
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
+	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
+	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/listing"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
+)
+
+func isNotFound(err error) bool { return errors.Is(err, registry.ErrNotFound) }
+
+// Releases is the ReleaseService.
+type Releases struct {
+	opsv1.UnimplementedReleaseServiceServer
+	control  *Control
+	defaults map[wire.Channel]*storev1.ChannelPolicy
+	trust    wire.Trust
+}
+
+// NewReleases returns the service. The default policies hold for channels whose policy no
+// operator set; manifests are read under trust.
+func NewReleases(control *Control, defaults map[wire.Channel]*storev1.ChannelPolicy, trust wire.Trust) *Releases {
+	return &Releases{control: control, defaults: defaults, trust: trust}
+}
+
+// ListReleases lists a channel's kept releases, newest first.
+func (r *Releases) ListReleases(ctx context.Context, req *opsv1.ListReleasesRequest) (*opsv1.ListReleasesResponse, error) {
+	c, err := channelOf(req.GetParent())
+	if err != nil {
+		return nil, err
+	}
+	q, err := listing.Parse(req, &opsv1.Release{}, listing.Options{})
+	if err != nil {
+		return nil, err
+	}
+	all, err := r.all(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	items, next, err := listing.Page(q, func(after string, yield func(string, *opsv1.Release) bool) error {
+		for _, p := range all {
+			// Newest first, so keys count down.
+			key := fmt.Sprintf("%016x", ^uint64(p.GetNumber())) //nolint:gosec // an order, not a number
+			if key > after && !yield(key, release(c, p)) {
+				return nil
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &opsv1.ListReleasesResponse{Releases: items, NextPageToken: next}, nil
+}
+
+// GetRelease returns one release with its changes.
+func (r *Releases) GetRelease(ctx context.Context, req *opsv1.GetReleaseRequest) (*opsv1.Release, error) {
+	c, n, err := releaseOf(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return r.get(ctx, c, n)
+}
+
+// HoldRelease stops a release where it is.
+func (r *Releases) HoldRelease(ctx context.Context, req *opsv1.HoldReleaseRequest) (*opsv1.Release, error) {
+	return r.steer(ctx, req.GetName(), storev1.Command_HOLD, req.GetReason())
+}
+
+// ResumeRelease lets a held release go on.
+func (r *Releases) ResumeRelease(ctx context.Context, req *opsv1.ResumeReleaseRequest) (*opsv1.Release, error) {
+	return r.steer(ctx, req.GetName(), storev1.Command_RESUME, "")
+}
+
+// RollbackRelease undoes a release.
+func (r *Releases) RollbackRelease(ctx context.Context, req *opsv1.RollbackReleaseRequest) (*opsv1.Release, error) {
+	return r.steer(ctx, req.GetName(), storev1.Command_ROLLBACK, req.GetReason())
+}
+
+func (r *Releases) steer(ctx context.Context, name string, verb storev1.Command_Verb, reason string) (*opsv1.Release, error) {
+	c, n, err := releaseOf(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.get(ctx, c, n); err != nil {
+		return nil, err
+	}
+	if err := r.control.command(ctx, &storev1.Command{Verb: verb, Channel: string(c), Release: n, Reason: reason}); err != nil {
+		return nil, err
+	}
+	return r.get(ctx, c, n)
+}
+
+func (r *Releases) get(ctx context.Context, c wire.Channel, n int64) (*opsv1.Release, error) {
+	name := channelName(c) + "/releases/" + strconv.FormatInt(n, 10)
+	all, err := r.all(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(all, func(p *storev1.ReleaseProgress) bool { return p.GetNumber() == n })
+	if at < 0 {
+		return nil, rpcerr.NotFound(name)
+	}
+	out := release(c, all[at])
+	kv, err := r.control.Store.Get(ctx, wire.ReleaseKey(c, n))
+	if isNotFound(err) {
+		return out, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var signed edgev1.Signed
+	var m edgev1.Manifest
+	if err := proto.Unmarshal(kv.Value, &signed); err != nil {
+		return nil, fmt.Errorf("ops: manifest %s: %w", name, err)
+	}
+	if err := r.trust.Open(&signed, wire.ContextManifest, &m); err != nil {
+		return nil, fmt.Errorf("ops: manifest %s: %w", name, err)
+	}
+	out.Cause = m.GetCause().String()
+	for _, ch := range m.GetChanges() {
+		out.Changes = append(out.Changes, &opsv1.Release_Change{
+			Document:  ch.GetKind() + "/" + ch.GetId(),
+			OldSha256: hex.EncodeToString(ch.GetOldSha256()),
+			NewSha256: hex.EncodeToString(ch.GetNewSha256()),
+		})
+	}
+	return out, nil
+}
+
+// maxHistory bounds how many finished releases are shown.
+const maxHistory = 2000
+
+// all returns the progress of every kept release, newest first: those in flight and the
+// finished ones.
+func (r *Releases) all(ctx context.Context, c wire.Channel) ([]*storev1.ReleaseProgress, error) {
+	v, err := r.control.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rollout storev1.RolloutRecord
+	if _, err := load(v, ledger.RolloutKey(c), &rollout); err != nil {
+		return nil, err
+	}
+	byNumber := map[int64]*storev1.ReleaseProgress{}
+	history, _ := v.List(ledger.HistoryPrefix(c), "", maxHistory)
+	for _, kv := range history {
+		p := &storev1.ReleaseProgress{}
+		if err := proto.Unmarshal(kv.Value, p); err != nil {
+			return nil, fmt.Errorf("ops: record %s: %w", kv.Key, err)
+		}
+		byNumber[p.GetNumber()] = p
+	}
+	for _, p := range rollout.GetReleases() {
+		byNumber[p.GetNumber()] = p
+	}
+	out := make([]*storev1.ReleaseProgress, 0, len(byNumber))
+	for _, p := range byNumber {
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b *storev1.ReleaseProgress) int { return cmp.Compare(b.GetNumber(), a.GetNumber()) })
+	return out, nil
+}
+
+func releaseOf(name string) (wire.Channel, int64, error) {
+	parent, number, ok := strings.Cut(name, "/releases/")
+	c, err := channelOf(parent)
+	if !ok || err != nil {
+		return "", 0, rpcerr.NotFound(name)
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n <= 0 {
+		return "", 0, rpcerr.NotFound(name)
+	}
+	return c, n, nil
+}
+
+// states says which state of the API a record's state is, while the release is not held.
+var states = map[storev1.ReleaseProgress_State]opsv1.Release_State{
+	storev1.ReleaseProgress_SEALED:    opsv1.Release_SEALED,
+	storev1.ReleaseProgress_ROLLING:   opsv1.Release_ROLLING,
+	storev1.ReleaseProgress_LIVE:      opsv1.Release_LIVE,
+	storev1.ReleaseProgress_ABANDONED: opsv1.Release_ABANDONED,
+	storev1.ReleaseProgress_GOOD:      opsv1.Release_GOOD,
+}
+
+func release(c wire.Channel, p *storev1.ReleaseProgress) *opsv1.Release {
+	out := &opsv1.Release{
+		Name:   fmt.Sprintf("%s/releases/%d", channelName(c), p.GetNumber()),
+		Number: p.GetNumber(), Parent: p.GetParent(), State: states[p.GetState()], Reason: p.GetReason(),
+		ChangeCount: p.GetChanges(), CoveredRevision: p.GetCoveredRevision(),
+		StateHash: hex.EncodeToString(p.GetStateHash()), SealTime: p.GetSealTime(), LiveTime: p.GetLiveTime(),
+	}
+	if p.GetHeld() && p.GetState() != storev1.ReleaseProgress_ABANDONED {
+		out.State = opsv1.Release_HELD
+	}
+	for _, w := range p.GetWaves() {
+		wave := &opsv1.Release_Wave{
+			State: opsv1.Release_Wave_WAITING, DataCenters: w.GetDataCenters(), Bake: w.GetBake(),
+			EnterTime: w.GetEnterTime(), PassTime: w.GetPassTime(),
+			Servers: int32(len(w.GetServers())), //nolint:gosec // a fleet is small
+		}
+		switch {
+		case w.GetPassTime() != nil:
+			wave.State = opsv1.Release_Wave_PASSED
+		case w.GetEnterTime() != nil:
+			wave.State = opsv1.Release_Wave_BAKING
+		}
+		for _, s := range w.GetServers() {
+			if s.GetAttested() {
+				wave.AttestedServers++
+			}
+		}
+		out.Waves = append(out.Waves, wave)
+	}
+	return out
+}
