@@ -62,11 +62,17 @@ func fieldEnd(s string, i int) (int, error) {
 	return i, nil
 }
 
-// requote writes a field as exactly one quoted string.
+// requote writes a field as exactly one quoted string. Those that are not texts hold names
+// and addresses of other kinds, all of them printable.
 func requote(field string) (string, error) {
 	s, ok := unquote(field)
 	if !ok {
 		return "", fmt.Errorf("a quoted string or an escape is not complete in %s", show(field))
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return "", fmt.Errorf("only printable ASCII can stand in %s", show(field))
+		}
 	}
 	return `"` + escape(s) + `"`, nil
 }

@@ -35,12 +35,12 @@ type form struct {
 var forms = map[Type]*form{
 	TypeA:     {fields: 1, name: -1, lower: -1, like: "an IPv4 address, as 192.0.2.1"},
 	TypeAAAA:  {fields: 1, name: -1, lower: -1, like: "an IPv6 address, as 2001:db8::1"},
-	TypeCAA:   {fields: 3, name: -1, quoted: []int{2}, lower: 1, like: `flags, tag and value in quotes, as 0 issue "ca.example"`},
+	TypeCAA:   {fields: 3, name: -1, quoted: []int{2}, lower: 1, twice: true, like: `flags, tag and value in quotes, as 0 issue "ca.example"`},
 	TypeCNAME: {fields: 1, name: 0, lower: -1, like: "a name, as target.example.net"},
 	TypeDS:    {fields: 4, tail: true, name: -1, lower: -1, like: "key tag, algorithm, digest type and digest, as 60485 8 2 D4B7…"},
 	TypeHTTPS: {name: 1, root: true, lower: -1, twice: true, like: `priority, target and parameters, as 1 . alpn="h2,h3"`},
 	TypeMX:    {priority: true, fields: 2, name: 1, root: true, lower: -1, like: "a name, as mail.example.net; the priority has a field of its own"},
-	TypeNAPTR: {fields: 6, name: 5, root: true, quoted: []int{2, 3, 4}, lower: -1, like: `order, preference, flags, service, regexp and replacement, as 100 10 "S" "SIP+D2U" "" _sip._udp.example.net`},
+	TypeNAPTR: {fields: 6, name: 5, root: true, quoted: []int{2, 3, 4}, lower: -1, twice: true, like: `order, preference, flags, service, regexp and replacement, as 100 10 "S" "SIP+D2U" "" _sip._udp.example.net`},
 	TypeNS:    {fields: 1, name: 0, lower: -1, like: "a name, as ns1.example.net"},
 	TypePTR:   {fields: 1, name: 0, lower: -1, like: "a name, as host.example.net"},
 	TypeSRV:   {priority: true, fields: 4, name: 3, root: true, lower: -1, like: "weight, port and target, as 5 5060 sip.example.net; the priority has a field of its own"},
@@ -48,7 +48,7 @@ var forms = map[Type]*form{
 	TypeSVCB:  {name: 1, root: true, lower: -1, twice: true, like: `priority, target and parameters, as 1 svc.example.net port="8443"`},
 	TypeTLSA:  {fields: 4, tail: true, name: -1, lower: -1, like: "usage, selector, matching type and data, as 3 1 1 0C72…"},
 	TypeTXT:   {name: -1, lower: -1, like: "a text"},
-	TypeURI:   {priority: true, fields: 3, name: -1, quoted: []int{2}, lower: -1, like: `weight and target in quotes, as 1 "https://example.com/"; the priority has a field of its own`},
+	TypeURI:   {priority: true, fields: 3, name: -1, quoted: []int{2}, lower: -1, twice: true, like: `weight and target in quotes, as 1 "https://example.com/"; the priority has a field of its own`},
 }
 
 // formOf finds the form of a type, which must be in upper case.
