@@ -16,6 +16,8 @@ const (
 	Operator
 	Token
 	Login
+	// Edge is a server of a data center, by its client certificate.
+	Edge
 )
 
 // Grant is what a principal may do in one account.
@@ -35,8 +37,8 @@ type Grant struct {
 // Principal is who calls.
 type Principal struct {
 	Kind Kind
-	// ID is how the audit log names the principal: `operator`, `user:{email}` or the
-	// token's resource name.
+	// ID is how the audit log names the principal: `operator` (`operator:{name}` where there
+	// are several), `user:{email}`, the token's resource name, or `edge:{dc}/{server}`.
 	ID string
 	// Email is a login's address, in lower case.
 	Email string
@@ -52,7 +54,12 @@ type Principal struct {
 	// OnBehalfOf is the member's address that a program acts for, or empty. Grants are then
 	// the intersection of both.
 	OnBehalfOf string
+	// DataCenter and Server name an edge server.
+	DataCenter, Server string
 }
+
+// Unlimited says that the principal may do everything: an operator who acts for no one.
+func (p Principal) Unlimited() bool { return p.Kind == Operator && p.OnBehalfOf == "" }
 
 // GrantIn returns the principal's grant in an account.
 func (p Principal) GrantIn(account string) (Grant, bool) {
