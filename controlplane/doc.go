@@ -1,0 +1,43 @@
+// Package controlplane is the map of the server; it has no code.
+//
+// A request passes, from the outside in:
+//
+//   - gateway: REST over an in-process gRPC connection; its own errors, limits, headers.
+//   - intercept: what happens around every RPC, in one order: identity, limits, access,
+//     options, validation, errors.
+//   - authn, authz: who calls; whether they may.
+//   - ratelimit: how much of the server one tenant may use.
+//   - service: the handlers, one file per resource; service/ops for operators.
+//   - call: what one call brings with it. rpcerr: the one table from errors to statuses.
+//   - listing, masks: pages, filters and orders; field masks.
+//
+// What a handler decides is made of:
+//
+//   - resource: names, tenant-scoped keys, etags.
+//   - domain, zone: domain names; DNS records and zone files.
+//   - catalog, expression: the apps and their settings; the match language.
+//   - sitestate: a site's record as pure functions.
+//
+// It is stored by:
+//
+//   - change: one transaction per change.
+//   - registry: the store's contract, over etcd or in memory.
+//   - watchcache: a prefix of the store in memory, linearizable when asked.
+//   - audit: the chain of events. secret: what is sealed at rest.
+//
+// The leader (package leader) carries it to the edge:
+//
+//   - compile: registry objects to edge documents; pure.
+//   - publish: seals releases. rollout: moves them through waves. fleet: what edges report.
+//   - ledger: the keys of the engine's state. propagation: where a change is now.
+//   - activation, onboard: sites' proofs and expiries; the DNS look-ups behind them.
+//
+// It is put together by:
+//
+//   - server: the composition root. lifecycle: loops and closing. telemetry: logs, metrics,
+//     traces. clock: a clock that moves forward. pki: certificates of a development server.
+//   - simfleet, fleetdata: simulated data centers around the real agent; where they are.
+//   - apidocs: the reference as pages.
+//
+// Tests have dnstest, controlplanetest and archtest.
+package controlplane
