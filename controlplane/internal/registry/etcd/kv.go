@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -167,14 +168,12 @@ func writes(ops []registry.Op) []clientv3.Op {
 	return puts
 }
 
-// Status implements [registry.Store].
+// Status implements [registry.Store] with what the first member says that answers.
 func (s *Store) Status(ctx context.Context) (registry.Status, error) {
 	endpoints := s.client.Endpoints()
-	bounded, cancel := s.bound(ctx)
-	defer cancel()
 	var last error
 	for _, endpoint := range endpoints {
-		resp, err := s.client.Status(bounded, endpoint)
+		resp, err := s.memberStatus(ctx, endpoint, s.cfg.RequestTimeout/time.Duration(len(endpoints)))
 		if err != nil {
 			last = err
 			continue
@@ -187,6 +186,12 @@ func (s *Store) Status(ctx context.Context) (registry.Status, error) {
 		}, nil
 	}
 	return registry.Status{}, readError(ctx, last)
+}
+
+func (s *Store) memberStatus(ctx context.Context, endpoint string, limit time.Duration) (*clientv3.StatusResponse, error) {
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return s.client.Status(bounded, endpoint)
 }
 
 func fromEtcd(kv *mvccpb.KeyValue) registry.KV {
