@@ -637,8 +637,10 @@ type Settling struct {
 	DataCenter string `protobuf:"bytes,1,opt,name=data_center,json=dataCenter,proto3" json:"data_center,omitempty"`
 	// When it must have recovered.
 	UntilTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
-	// Its servers.
-	Servers       []*Settling_Server `protobuf:"bytes,3,rep,name=servers,proto3" json:"servers,omitempty"`
+	// The servers that were seen to be back, as they were then.
+	Servers []*Settling_Server `protobuf:"bytes,3,rep,name=servers,proto3" json:"servers,omitempty"`
+	// Whether a server named the release that hurt: recovery then ends the wait.
+	Attributed    bool `protobuf:"varint,4,opt,name=attributed,proto3" json:"attributed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -692,6 +694,13 @@ func (x *Settling) GetServers() []*Settling_Server {
 		return x.Servers
 	}
 	return nil
+}
+
+func (x *Settling) GetAttributed() bool {
+	if x != nil {
+		return x.Attributed
+	}
+	return false
 }
 
 // Bisection is the search for the suspects that hurt. The first suspects of the record are
@@ -1582,7 +1591,7 @@ func (x *ChannelPolicy_Wave) GetBake() *durationpb.Duration {
 	return nil
 }
 
-// Server is one server at the time of the conviction.
+// Server is one run of one server.
 type Settling_Server struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The server's name.
@@ -2113,13 +2122,16 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1c\n" +
 	"\tprincipal\x18\x03 \x01(\tR\tprincipal\x12;\n" +
 	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\xea\x01\n" +
+	"createTime\"\x8a\x02\n" +
 	"\bSettling\x12\x1f\n" +
 	"\vdata_center\x18\x01 \x01(\tR\n" +
 	"dataCenter\x129\n" +
 	"\n" +
 	"until_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\x12>\n" +
-	"\aservers\x18\x03 \x03(\v2$.breakwater.store.v1.Settling.ServerR\aservers\x1aB\n" +
+	"\aservers\x18\x03 \x03(\v2$.breakwater.store.v1.Settling.ServerR\aservers\x12\x1e\n" +
+	"\n" +
+	"attributed\x18\x04 \x01(\bR\n" +
+	"attributed\x1aB\n" +
 	"\x06Server\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\"\xa5\x02\n" +
