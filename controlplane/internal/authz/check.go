@@ -132,6 +132,20 @@ func (r *Rule) checkAccount(p authn.Principal, name resource.Name, request proto
 	return nil
 }
 
+// Account is the account that the request's resource lies in, without any check; empty
+// where there is none.
+func (r *Rule) Account(request proto.Message) string {
+	if r.Resource == nil {
+		return ""
+	}
+	rest, ok := strings.CutPrefix(get(request, r.Resource), "accounts/")
+	if !ok {
+		return ""
+	}
+	account, _, _ := strings.Cut(rest, "/")
+	return account
+}
+
 // canonicalise parses the resource's name and writes it back.
 func (r *Rule) canonicalise(request proto.Message) (resource.Name, error) {
 	if r.Resource == nil {

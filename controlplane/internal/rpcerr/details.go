@@ -55,7 +55,7 @@ func details(e *Error) []protoadapt.MessageV1 {
 // complete gives a status of others what every status has here, and hides the words of one
 // that nobody meant for the caller.
 func complete(s *status.Status) *status.Status {
-	switch s.Code() { //nolint:exhaustive // All others pass.
+	switch s.Code() {
 	case codes.OK:
 		return s
 	case codes.Unknown:

@@ -34,7 +34,7 @@ func Status(err error) *status.Status {
 	}
 	// Only a status that is the error itself was meant for the caller: a wrapped one may be
 	// the answer of a server that this one called.
-	if s, ok := err.(interface{ GRPCStatus() *status.Status }); ok { //nolint:errorlint // See above.
+	if s, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
 		return complete(s.GRPCStatus())
 	}
 	return render(Internal(err))
@@ -42,7 +42,7 @@ func Status(err error) *status.Status {
 
 // Known says whether the table has a row for err, so that it is no fault of the server.
 func Known(err error) bool {
-	switch Status(err).Code() { //nolint:exhaustive // Everything else is meant.
+	switch Status(err).Code() {
 	case codes.Internal, codes.Unknown, codes.DataLoss:
 		return false
 	default:

@@ -1,0 +1,174 @@
+package intercept
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"buf.build/go/protovalidate"
+	"github.com/jonboulle/clockwork"
+	"google.golang.org/grpc"
+
+	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/ratelimit"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
+)
+
+// Authenticator finds out who calls.
+type Authenticator interface {
+	Authenticate(ctx context.Context, bearer string, peer netip.Addr, onBehalfOf string) (authn.Principal, error)
+}
+
+// Limiter counts calls.
+type Limiter interface {
+	Allow(tenant string) ratelimit.Decision
+}
+
+// Gate bounds how many calls run at once.
+type Gate interface {
+	Enter(ctx context.Context, tenant string) (leave func(), err error)
+}
+
+// Config is what a Chain needs.
+type Config struct {
+	Table         *authz.Table
+	Authenticator Authenticator
+	// Limiter and Gate may be nil, for none. Streams pass the Limiter when they begin, and
+	// Streams in place of Gate.
+	Limiter Limiter
+	Gate    Gate
+	Streams Gate
+	// LimitOperators makes operators count as a tenant of their own; they are not limited
+	// otherwise.
+	LimitOperators bool
+	Validator      protovalidate.Validator
+	Clock          clockwork.Clock
+	Logger         *slog.Logger
+	// TrustedProxies are the networks whose x-forwarded-for counts.
+	TrustedProxies []netip.Prefix
+	// Edge finds out which edge server calls; nil means [EdgeByCertificate].
+	Edge func(ctx context.Context) (authn.Principal, error)
+	// NewRequestID makes a request's ID.
+	NewRequestID func() string
+	// Exempt are services of other projects, such as health: only steps 1, 2 and 9 apply.
+	Exempt []string
+}
+
+// Chain makes the interceptors of a server. It is safe for concurrent use.
+type Chain struct{ cfg Config }
+
+// New returns a Chain.
+func New(cfg Config) *Chain {
+	if cfg.Edge == nil {
+		cfg.Edge = EdgeByCertificate
+	}
+	return &Chain{cfg: cfg}
+}
+
+// Unary returns the interceptor of unary calls.
+func (c *Chain) Unary() grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+		r := c.begin(ctx, info.FullMethod)
+		defer func() { resp, err = r.end(resp, recover(), err) }()
+		ctx = r.announce(ctx)
+		if c.exempt(info.FullMethod) {
+			return handler(ctx, req)
+		}
+		if err := r.identify(ctx); err != nil {
+			return nil, err
+		}
+		leave, err := r.admit(ctx, c.cfg.Gate, req)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+		if err := r.open(req); err != nil {
+			return nil, err
+		}
+		return handler(call.With(ctx, r.info), req)
+	}
+}
+
+// Stream returns the interceptor of streaming calls.
+func (c *Chain) Stream() grpc.StreamServerInterceptor {
+	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+		r := c.begin(ss.Context(), info.FullMethod)
+		defer func() { _, err = r.end(nil, recover(), err) }()
+		ctx := r.announce(ss.Context())
+		if c.exempt(info.FullMethod) {
+			return handler(srv, ss)
+		}
+		if err := r.identify(ctx); err != nil {
+			return err
+		}
+		leave, err := r.admit(ctx, c.cfg.Streams, nil)
+		if err != nil {
+			return err
+		}
+		defer leave()
+		s := &stream{ServerStream: ss, run: r, ctx: call.With(ctx, r.info)}
+		if r.rule.Resource == nil {
+			// Nothing of the decision is in a message: refuse before the handler starts.
+			if err := c.cfg.Table.Check(r.info.Principal, r.info.FullMethod, nil); err != nil {
+				return err
+			}
+		}
+		return handler(srv, s)
+	}
+}
+
+// Identify is steps 1 and 3 for the gateway, which decodes a body before it can call: it
+// finds out who calls by the same rules, so that a caller without a credential is refused
+// before decoding. A public method has nobody to refuse.
+func (c *Chain) Identify(ctx context.Context, fullMethod, bearer string, peer netip.Addr, onBehalfOf string) (authn.Principal, error) {
+	rule, ok := c.cfg.Table.Rule(fullMethod)
+	if !ok || rule.Scope == breakwaterv1.Access_PUBLIC || rule.Scope == breakwaterv1.Access_EDGE {
+		return authn.Principal{}, nil
+	}
+	p, err := c.cfg.Authenticator.Authenticate(ctx, bearer, peer, onBehalfOf)
+	if err == nil && p.Kind == authn.Anonymous {
+		err = errNoCredential()
+	}
+	return p, err
+}
+
+func errNoCredential() error {
+	return rpcerr.Unauthenticated("a credential is needed: send `Authorization: Bearer …`")
+}
+
+func (c *Chain) exempt(fullMethod string) bool {
+	service, _, _ := strings.Cut(strings.TrimPrefix(fullMethod, "/"), "/")
+	return slices.Contains(c.cfg.Exempt, service)
+}
+
+// stream runs what needs the request when the first message arrives.
+type stream struct {
+	grpc.ServerStream
+	run     *run
+	ctx     context.Context
+	started bool
+}
+
+// Context implements [grpc.ServerStream].
+func (s *stream) Context() context.Context { return s.ctx }
+
+// RecvMsg implements [grpc.ServerStream].
+func (s *stream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	if s.started {
+		return s.run.validate(m)
+	}
+	s.started = true
+	if err := s.run.open(m); err != nil {
+		return err
+	}
+	s.ctx = call.With(s.ctx, s.run.info)
+	return nil
+}

@@ -1,0 +1,28 @@
+// Package intercept is what every call passes before its handler, in one fixed order:
+//
+//  1. request ID: taken from x-request-id or made, and sent back as a header;
+//  2. recover: a panic becomes an INTERNAL error and a log entry;
+//  3. authenticate: who calls, from where;
+//  4. rate limit: calls in the tenant's window, then a place to run;
+//  5. authorise: what the RPC declares, with the resource's name made canonical;
+//  6. options: idempotency key, validateOnly, If-Match;
+//  7. validate: the rules of the request's proto;
+//  8. the handler;
+//  9. the error table: whatever was returned becomes one status, and is logged.
+//
+// A failing step ends the call, so a caller without a credential learns nothing of rules,
+// and one without a permission nothing of validity. For a stream whose resource is in its
+// first message, steps 5 to 7 run when that message is received.
+//
+// # Metadata
+//
+// Callers may send authorization, x-request-id, idempotency-key, if-match,
+// breakwater-validate-only, breakwater-on-behalf-of and x-forwarded-for. The last one
+// counts only when the immediate peer is a trusted proxy. The gateway in this process calls
+// over an in-memory connection (its peer address is of the network "bufconn") and passes
+// the address of its own peer as [PeerHeader], which counts on that connection only: over
+// the network anyone could send it.
+//
+// Answers carry x-request-id, and ratelimit-limit, ratelimit-remaining, ratelimit-reset and
+// retry-after (in seconds) where a limit applies.
+package intercept

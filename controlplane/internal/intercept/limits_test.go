@@ -1,0 +1,168 @@
+package intercept_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/intercept"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/ratelimit"
+)
+
+func limited(perTenant int) func(*intercept.Config) {
+	return func(c *intercept.Config) {
+		c.Limiter = ratelimit.NewLimiter(ratelimit.Config{
+			Clock: c.Clock, Window: time.Minute, Limit: func(string) int { return perTenant },
+		})
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	f := serve(t, limited(1))
+	get := func(bearer, account string) (metadata.MD, error) {
+		var header metadata.MD
+		_, err := f.accounts().GetAccount(as(t, bearer), &breakwaterv1.GetAccountRequest{Name: "accounts/" + account}, grpc.Header(&header))
+		return header, err
+	}
+	header, err := get("acme", "acme")
+	if err != nil || header.Get("ratelimit-limit")[0] != "1" || header.Get("ratelimit-remaining")[0] != "0" || header.Get("ratelimit-reset")[0] != "60" {
+		t.Errorf("%v, header %v", err, header)
+	}
+	header, err = get("reader", "acme")
+	if reason(err) != "RATE_LIMITED" || status.Code(err) != codes.ResourceExhausted || header.Get("retry-after")[0] != "60" {
+		t.Errorf("the account's other token: %v, header %v", err, header)
+	}
+	if _, err := get("person", "acme"); reason(err) != "RATE_LIMITED" {
+		t.Errorf("a member of the account: %v", err)
+	}
+	if _, err := get("person", "beta"); err != nil {
+		t.Errorf("a member in another account: %v", err)
+	}
+	if _, err := get("person", "gamma"); reason(err) != "PERMISSION_DENIED" {
+		t.Errorf("a person in an account that is not theirs pays themselves: %v", err)
+	}
+	for range 3 {
+		if _, err := get("op", "acme"); err != nil {
+			t.Errorf("the operator: %v", err)
+		}
+	}
+	if _, err := get("who", "acme"); reason(err) != "UNAUTHENTICATED" {
+		t.Errorf("the first guess: %v", err)
+	}
+	if _, err := get("who", "acme"); reason(err) != "RATE_LIMITED" {
+		t.Errorf("the second guess: %v", err)
+	}
+}
+
+type closedGate struct{}
+
+func (closedGate) Enter(context.Context, string) (func(), error) { return nil, ratelimit.ErrBusy }
+
+func TestBusyGate(t *testing.T) {
+	f := serve(t, func(c *intercept.Config) { c.Gate = closedGate{} })
+	_, err := f.accounts().GetAccount(as(t, "acme"), &breakwaterv1.GetAccountRequest{Name: "accounts/acme"})
+	if reason(err) != "RATE_LIMITED" {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestIdentify(t *testing.T) {
+	table, err := authz.NewTable(breakwaterv1.File_breakwater_v1_accounts_proto.Services().Get(0),
+		breakwaterv1.File_breakwater_v1_plans_proto.Services().Get(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := intercept.New(intercept.Config{Table: table, Authenticator: known})
+	for _, tc := range []struct {
+		method, bearer string
+		ok             bool
+	}{
+		{"/breakwater.v1.AccountService/GetAccount", "", false},
+		{"/breakwater.v1.AccountService/GetAccount", "who", false},
+		{"/breakwater.v1.AccountService/GetAccount", "acme", true},
+		{"/breakwater.v1.PlanService/ListPlans", "", true},
+		{"/breakwater.v1.PlanService/ListPlans", "who", true},
+	} {
+		if _, err := chain.Identify(t.Context(), tc.method, tc.bearer, netip.Addr{}, ""); (err == nil) != tc.ok {
+			t.Errorf("%s as %q: %v", tc.method, tc.bearer, err)
+		}
+	}
+}
+
+func TestForwarded(t *testing.T) {
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}
+	for _, tc := range []struct {
+		peer string
+		xff  []string
+		want string
+	}{
+		{"192.0.2.1", []string{"198.51.100.9"}, "192.0.2.1"},
+		{"10.0.0.1", []string{"198.51.100.9"}, "198.51.100.9"},
+		{"10.0.0.1", []string{"6.6.6.6, 198.51.100.9"}, "198.51.100.9"},
+		{"10.0.0.1", []string{"6.6.6.6", "198.51.100.9, 10.0.0.2"}, "198.51.100.9"},
+		{"10.0.0.1", nil, "10.0.0.1"},
+		{"10.0.0.1", []string{"garbage"}, "10.0.0.1"},
+		{"10.0.0.1", []string{"198.51.100.9, garbage"}, "10.0.0.1"},
+		{"2001:db8::1", []string{"[2001:db9::7]:443"}, "2001:db9::7"},
+		{"10.0.0.1", []string{"::ffff:198.51.100.9"}, "198.51.100.9"},
+		{"10.0.0.1", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"},
+	} {
+		if got := intercept.Forwarded(netip.MustParseAddr(tc.peer), tc.xff, trusted); got.String() != tc.want {
+			t.Errorf("Forwarded(%s, %q) = %s, want %s", tc.peer, tc.xff, got, tc.want)
+		}
+	}
+}
+
+// TestPeerHeaderOverTheNetwork shows that only the in-memory connection may tell an address.
+func TestPeerHeaderOverTheNetwork(t *testing.T) {
+	f := serve(t, nil)
+	_, err := f.accounts().GetAccount(as(t, "op", intercept.PeerHeader, "192.0.2.7"), &breakwaterv1.GetAccountRequest{Name: "accounts/acme"})
+	if err != nil || f.info.Peer.String() != "192.0.2.7" {
+		t.Fatalf("in memory: %v, peer %s", err, f.info.Peer)
+	}
+	table, err := authz.NewTable(breakwaterv1.File_breakwater_v1_accounts_proto.Services().Get(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := intercept.New(intercept.Config{
+		Table: table, Authenticator: known, Clock: clockwork.NewFakeClock(), Logger: slog.New(slog.DiscardHandler),
+		NewRequestID: func() string { return "made" },
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(grpc.UnaryInterceptor(chain.Unary()))
+	breakwaterv1.RegisterAccountServiceServer(server, f)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(listener)
+	}()
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = conn.Close()
+		server.Stop()
+		<-done
+	})
+	_, err = breakwaterv1.NewAccountServiceClient(conn).GetAccount(as(t, "op", intercept.PeerHeader, "192.0.2.7"),
+		&breakwaterv1.GetAccountRequest{Name: "accounts/acme"})
+	if err != nil || f.info.Peer.String() != "127.0.0.1" {
+		t.Errorf("over TCP: %v, peer %s", err, f.info.Peer)
+	}
+}

@@ -1,0 +1,262 @@
+package intercept
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/netip"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/ratelimit"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
+)
+
+// run is one call on its way through the chain.
+type run struct {
+	chain   *Chain
+	rule    *authz.Rule
+	md      metadata.MD
+	info    call.Info
+	started time.Time
+}
+
+func (c *Chain) begin(ctx context.Context, fullMethod string) *run {
+	md, _ := metadata.FromIncomingContext(ctx)
+	r := &run{chain: c, md: md, started: c.cfg.Clock.Now()}
+	r.info.FullMethod = fullMethod
+	r.info.RequestID = r.requestID()
+	r.info.Peer = c.peer(ctx, md)
+	return r
+}
+
+// announce sends the request's ID back and puts what is known into the context.
+func (r *run) announce(ctx context.Context) context.Context {
+	r.header(ctx, "x-request-id", r.info.RequestID)
+	return call.With(ctx, r.info)
+}
+
+func (r *run) header(ctx context.Context, pairs ...string) {
+	// It fails only when headers were sent already, or outside of a server: then there is
+	// nobody to tell.
+	_ = grpc.SetHeader(ctx, metadata.Pairs(pairs...))
+}
+
+// first is the only or first value of a metadata key.
+func (r *run) first(key string) string {
+	if v := r.md.Get(key); len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+const maxRequestID = 64
+
+func (r *run) requestID() string {
+	given := r.first("x-request-id")
+	if given == "" || len(given) > maxRequestID {
+		return r.chain.cfg.NewRequestID()
+	}
+	for _, c := range given {
+		if !strings.ContainsRune("-_.:", c) && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			// It goes into logs: only what can't be mistaken there.
+			return r.chain.cfg.NewRequestID()
+		}
+	}
+	return given
+}
+
+// identify finds out who calls.
+func (r *run) identify(ctx context.Context) error {
+	c := r.chain
+	rule, ok := c.cfg.Table.Rule(r.info.FullMethod)
+	if !ok {
+		// The server checked at its start that every RPC has one.
+		return rpcerr.Internal(fmt.Errorf("intercept: %s has no rule", r.info.FullMethod))
+	}
+	r.rule = rule
+	var err error
+	if rule.Scope == breakwaterv1.Access_EDGE {
+		r.info.Principal, err = c.cfg.Edge(ctx)
+		return err
+	}
+	r.info.Principal, err = c.cfg.Authenticator.Authenticate(ctx, r.bearer(), r.info.Peer, r.first("breakwater-on-behalf-of"))
+	if err != nil && rule.Scope == breakwaterv1.Access_PUBLIC {
+		// Public means public, with a credential that ended as well.
+		r.info.Principal = authn.Principal{}
+		return nil
+	}
+	if err == nil && r.info.Principal.Kind == authn.Anonymous && rule.Scope != breakwaterv1.Access_PUBLIC {
+		err = errNoCredential()
+	}
+	if err != nil {
+		// Guessing is limited by where it comes from.
+		if limited := r.count(ctx, r.addressTenant()); limited != nil {
+			return limited
+		}
+	}
+	return err
+}
+
+func (r *run) bearer() string {
+	scheme, credential, ok := strings.Cut(r.first("authorization"), " ")
+	if !ok {
+		// Something was sent that is no bearer's credential: it must not pass as nothing.
+		return scheme
+	}
+	if !strings.EqualFold(scheme, "bearer") {
+		return "unsupported"
+	}
+	return strings.TrimSpace(credential)
+}
+
+// tenant is who the call's load is attributed to; empty for nobody.
+func (r *run) tenant(req any) string {
+	p := r.info.Principal
+	switch p.Kind {
+	case authn.Anonymous:
+		return r.addressTenant()
+	case authn.Edge:
+		return ""
+	case authn.Operator:
+		if r.chain.cfg.LimitOperators {
+			return p.ID
+		}
+		return ""
+	case authn.Token:
+		// A token belongs to one account, also while it acts for somebody without a grant.
+		account, _, _ := strings.Cut(strings.TrimPrefix(p.ID, "accounts/"), "/")
+		return "accounts/" + account
+	case authn.Login:
+		// The resource's account pays only where it is one of the caller's: nobody spends
+		// what is another tenant's.
+		if m, ok := req.(proto.Message); ok {
+			if account := r.rule.Account(m); account != "" {
+				if _, mine := p.GrantIn(account); mine {
+					return "accounts/" + account
+				}
+			}
+		}
+	}
+	return p.ID
+}
+
+// addressTenant is the tenant of callers that nobody knows: their address, or for IPv6
+// their network, which is one customer's.
+func (r *run) addressTenant() string {
+	if !r.info.Peer.Is6() {
+		return "address/" + r.info.Peer.String()
+	}
+	network, err := r.info.Peer.Prefix(64)
+	if err != nil {
+		network = netip.Prefix{}
+	}
+	return "address/" + network.String()
+}
+
+// admit counts the call and waits for a place to run.
+func (r *run) admit(ctx context.Context, gate Gate, req any) (leave func(), err error) {
+	tenant := r.tenant(req)
+	if tenant == "" {
+		return func() {}, nil
+	}
+	if err := r.count(ctx, tenant); err != nil {
+		return nil, err
+	}
+	if gate == nil {
+		return func() {}, nil
+	}
+	leave, err = gate.Enter(ctx, tenant)
+	if errors.Is(err, ratelimit.ErrBusy) {
+		r.header(ctx, "retry-after", "1")
+		return nil, rpcerr.RateLimited(tenant, time.Second, "too many calls at once: make fewer at the same time")
+	}
+	return leave, err
+}
+
+func (r *run) count(ctx context.Context, tenant string) error {
+	if r.chain.cfg.Limiter == nil {
+		return nil
+	}
+	d := r.chain.cfg.Limiter.Allow(tenant)
+	if d.Limit > 0 {
+		r.header(ctx, "ratelimit-limit", strconv.Itoa(d.Limit),
+			"ratelimit-remaining", strconv.Itoa(d.Remaining), "ratelimit-reset", seconds(d.Reset))
+	}
+	if d.Allowed {
+		return nil
+	}
+	r.header(ctx, "retry-after", seconds(d.RetryAfter))
+	return rpcerr.RateLimited(tenant, d.RetryAfter, "more calls than the plan allows: try again in %s s", seconds(d.RetryAfter))
+}
+
+// seconds rounds up: who waits as long as told must be let in.
+func seconds(d time.Duration) string { return strconv.Itoa(int(math.Ceil(d.Seconds()))) }
+
+// open runs the steps that need the request.
+func (r *run) open(req any) error {
+	m, ok := req.(proto.Message)
+	if !ok {
+		return rpcerr.Internal(fmt.Errorf("intercept: request of type %T", req))
+	}
+	if err := r.chain.cfg.Table.Check(r.info.Principal, r.info.FullMethod, m); err != nil {
+		return err
+	}
+	if err := r.options(m); err != nil {
+		return err
+	}
+	return r.validate(m)
+}
+
+func (r *run) validate(req any) error {
+	m, ok := req.(proto.Message)
+	if !ok || r.chain.cfg.Validator == nil {
+		return nil
+	}
+	return r.chain.cfg.Validator.Validate(m)
+}
+
+// end turns what the call came to into a status, and logs it.
+func (r *run) end(resp any, panicked any, err error) (any, error) {
+	log := r.chain.cfg.Logger.With(
+		slog.String("method", r.info.FullMethod), slog.String("request_id", r.info.RequestID),
+		slog.String("principal", r.info.Principal.ID), slog.String("peer", r.info.Peer.String()),
+	)
+	if panicked != nil {
+		err = rpcerr.Internal(fmt.Errorf("intercept: panic: %v", panicked))
+		log = log.With(slog.String("stack", string(debug.Stack())))
+	}
+	took := slog.Duration("took", r.chain.cfg.Clock.Since(r.started))
+	if err == nil {
+		log.Debug("call done", took)
+		return resp, nil
+	}
+	status := rpcerr.Status(err)
+	if rpcerr.Known(err) {
+		log.Info("call refused", took, slog.String("code", status.Code().String()), slog.String("reason", status.Message()))
+	} else {
+		log.Error("call failed", took, slog.String("code", status.Code().String()), slog.Any("cause", cause(err)))
+	}
+	return nil, status.Err()
+}
+
+// cause is what the caller is not told.
+func cause(err error) error {
+	var e *rpcerr.Error
+	if errors.As(err, &e) && e.Cause != nil {
+		return e.Cause
+	}
+	return err
+}
