@@ -2,6 +2,7 @@ package domain
 
 import (
 	"iter"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
@@ -94,8 +95,8 @@ func (d Domain) ReverseKey() string {
 	labels := strings.Split(d.name, ".")
 	var b strings.Builder
 	b.Grow(len(d.name) + 1)
-	for i := len(labels) - 1; i >= 0; i-- {
-		b.WriteString(labels[i])
+	for _, l := range slices.Backward(labels) {
+		b.WriteString(l)
 		b.WriteByte('.')
 	}
 	return b.String()

@@ -18,6 +18,8 @@ type Config struct {
 	Timeout time.Duration
 	// Attempts is how often one question is put to the resolvers, in turn; 3 if zero.
 	Attempts int
+	// Budget bounds a whole check or scan, however many questions it takes; 30 s if zero.
+	Budget time.Duration
 	// Dial connects to name servers that the DNS named, which a customer may control: give
 	// it the dialer that refuses private addresses. A plain dialer if nil. Resolvers are
 	// always dialled plainly.
@@ -35,6 +37,7 @@ type Config struct {
 const (
 	defaultTimeout     = 2 * time.Second
 	defaultAttempts    = 3
+	defaultBudget      = 30 * time.Second
 	defaultConcurrency = 8
 )
 
@@ -53,14 +56,17 @@ func New(cfg Config) (*Checker, error) {
 			return nil, fmt.Errorf("onboard: resolver %q: %w", r, err)
 		}
 	}
-	if cfg.Timeout < 0 || cfg.Attempts < 0 || cfg.ScanConcurrency < 0 {
-		return nil, errors.New("onboard: time-out, attempts and concurrency can't be negative")
+	if cfg.Timeout < 0 || cfg.Attempts < 0 || cfg.Budget < 0 || cfg.ScanConcurrency < 0 {
+		return nil, errors.New("onboard: times, attempts and concurrency can't be negative")
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultTimeout
 	}
 	if cfg.Attempts == 0 {
 		cfg.Attempts = defaultAttempts
+	}
+	if cfg.Budget == 0 {
+		cfg.Budget = defaultBudget
 	}
 	if cfg.ScanConcurrency == 0 {
 		cfg.ScanConcurrency = defaultConcurrency

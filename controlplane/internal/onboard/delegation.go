@@ -24,6 +24,8 @@ var plainDial dialFunc = (&net.Dialer{}).DialContext
 // say is shown in the evidence and never counts; and they need not answer yet, because ours
 // begin to when the site is active.
 func (c *Checker) CheckDelegation(ctx context.Context, domain string, want []string) Result {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Budget)
+	defer cancel()
 	q := &inquiry{c: c}
 	var declared []string
 	if m, kind := q.ask(ctx, domain, dns.TypeNS, 1); kind == OK {
@@ -35,12 +37,12 @@ func (c *Checker) CheckDelegation(ctx context.Context, domain string, want []str
 	}
 	for range maxCuts {
 		v := q.judge(ctx, zone, hosts, domain)
-		switch v.kind {
-		case OK:
-			return q.compare(domain, v.hosts, want)
-		case deeper:
+		switch {
+		case v.zone != "":
 			zone, hosts = v.zone, v.hosts
-		case NotDelegated:
+		case v.kind == OK:
+			return q.compare(domain, v.hosts, want)
+		case v.kind == NotDelegated:
 			return q.result(NotDelegated, notDelegatedReason(domain, declared, want), declared)
 		default:
 			return q.result(v.kind, parentReason(v.kind, domain), nil)
@@ -66,13 +68,12 @@ func (q *inquiry) parentZone(ctx context.Context, name string) (zone string, hos
 	}
 }
 
-// deeper is a verdict within this file: another zone lies between.
-const deeper Kind = "DEEPER"
-
 // verdict is what the servers of a zone say about a delegation.
 type verdict struct {
-	kind  Kind
-	zone  string
+	kind Kind
+	// zone is another zone that lies between, whose servers are to be asked; else empty.
+	zone string
+	// hosts are the name servers of the domain, or of that zone.
 	hosts []string
 }
 
@@ -125,7 +126,7 @@ func readReferral(m *dns.Msg, zone, name string) verdict {
 		case owner == name:
 			return verdict{kind: OK, hosts: hostsOf(recordsOf(m.Ns, name, dns.TypeNS))}
 		case owner != zone && below(name, owner) && below(owner, zone):
-			return verdict{kind: deeper, zone: owner, hosts: hostsOf(recordsOf(m.Ns, owner, dns.TypeNS))}
+			return verdict{kind: OK, zone: owner, hosts: hostsOf(recordsOf(m.Ns, owner, dns.TypeNS))}
 		}
 	}
 	if m.Authoritative {
@@ -195,9 +196,9 @@ func parentReason(kind Kind, domain string) string {
 		return "the DNS servers above " + domain + " could not be reached; we will ask again"
 	case Lame:
 		return "the DNS servers above " + domain + " do not answer with authority; we will ask again"
-	case OK, NotDelegated, NoRecord, Mismatch, CNAMELoop, ServFail, Refused, Malformed:
+	default:
+		return "the DNS servers above " + domain + " gave no usable answer; we will ask again"
 	}
-	return "the DNS servers above " + domain + " gave no usable answer; we will ask again"
 }
 
 // hostsOf are the name servers of NS records, sorted, each once.

@@ -102,8 +102,8 @@ func TestDelegationFaults(t *testing.T) {
 		"all parents are silent":          {faults{registry: all(dnstest.Drop), second: all(dnstest.Drop)}, Timeout, true},
 		"all parents are lame":            {faults{registry: all(dnstest.Lame), second: all(dnstest.Lame)}, Lame, true},
 		"all parents fail":                {faults{registry: all(dnstest.ServFail), second: all(dnstest.ServFail)}, Lame, true},
-		"parents know no EDNS0":           {faults{registry: []dnstest.Fault{{WithEDNS: true, Do: dnstest.FormErr}}}, OK, false},
-		"parents truncate":                {faults{registry: []dnstest.Fault{{Network: "udp", Do: dnstest.Truncate}}}, OK, false},
+		"parents know no EDNS0":           {faults{registry: []dnstest.Fault{{WithEDNS: true, Do: dnstest.FormErr}}, second: all(dnstest.Refuse)}, OK, false},
+		"parents truncate":                {faults{registry: []dnstest.Fault{{Network: "udp", Do: dnstest.Truncate}}, second: all(dnstest.Refuse)}, OK, false},
 		"an NXDOMAIN without authority":   {faults{registry: domain(dnstest.NoAuthority)}, OK, false},
 		"a forged packet comes first":     {faults{registry: all(dnstest.Forged), resolver: all(dnstest.Forged)}, OK, false},
 		"only answers under another ID":   {faults{resolver: all(dnstest.WrongID)}, Malformed, true},
@@ -117,6 +117,7 @@ func TestDelegationFaults(t *testing.T) {
 				switch f.Do {
 				case dnstest.Drop, dnstest.Garbage, dnstest.WrongID, dnstest.WrongQuestion:
 					check = w.impatient(t)
+				default:
 				}
 			}
 			w.resolver.Break(c.faults.resolver...)
@@ -150,6 +151,10 @@ func TestDelegationEndsWithContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 	defer cancel()
 	if r := c.CheckDelegation(ctx, "ours.test", pair); r.Kind != Timeout || !r.Temporary {
+		t.Error(explain(r))
+	}
+	c = w.checker(t, Config{Timeout: time.Hour, Budget: 30 * time.Millisecond})
+	if r := c.CheckDelegation(t.Context(), "ours.test", pair); r.Kind != Timeout || !r.Temporary {
 		t.Error(explain(r))
 	}
 }

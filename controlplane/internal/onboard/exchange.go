@@ -89,7 +89,7 @@ func overUDP(conn net.Conn, packed []byte, q *dns.Msg) (*dns.Msg, error) {
 }
 
 func overTCP(conn net.Conn, packed []byte, q *dns.Msg) (*dns.Msg, error) {
-	framed := binary.BigEndian.AppendUint16(make([]byte, 0, len(packed)+2), uint16(len(packed))) // #nosec G115 -- a question is short
+	framed := binary.BigEndian.AppendUint16(make([]byte, 0, len(packed)+2), uint16(len(packed)))
 	if _, err := conn.Write(append(framed, packed...)); err != nil {
 		return nil, err
 	}

@@ -45,13 +45,13 @@ func TestReadReferral(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := &dns.Msg{MsgHdr: dns.MsgHdr{Rcode: c.rcode, Authoritative: c.authority}, Answer: c.answer, Ns: c.ns}
 			v := readReferral(m, "test", "shop.test")
-			if v.kind != c.want || !slices.Equal(v.hosts, c.hosts) {
+			if v.kind != c.want || v.zone != "" || !slices.Equal(v.hosts, c.hosts) {
 				t.Errorf("%+v", v)
 			}
 		})
 	}
 	v := readReferral(&dns.Msg{Ns: rrs("group.test. NS a.ns.")}, "test", "a.group.test")
-	if v.kind != deeper || v.zone != "group.test" || !slices.Equal(v.hosts, []string{"a.ns"}) {
+	if v.kind != OK || v.zone != "group.test" || !slices.Equal(v.hosts, []string{"a.ns"}) {
 		t.Errorf("%+v", v)
 	}
 }

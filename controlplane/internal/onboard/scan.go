@@ -42,14 +42,17 @@ type ScanError struct {
 func (e *ScanError) Error() string { return "onboard: scan: " + e.Result.Reason }
 
 // Scan proposes the records of a domain by asking for its own and for those of common names
-// below it. It asks a few hundred questions, some at a time. The error is a [*ScanError] or
-// that of the context.
-func (c *Checker) Scan(ctx context.Context, domain string) (Found, error) {
+// below it. It asks a few hundred questions, some at a time; those for which the budget does
+// not suffice make their names incomplete. The error is a [*ScanError] or that of the
+// context.
+func (c *Checker) Scan(callers context.Context, domain string) (Found, error) {
+	ctx, cancel := context.WithTimeout(callers, c.cfg.Budget)
+	defer cancel()
 	q := &inquiry{c: c}
 	m, kind := q.ask(ctx, domain, dns.TypeNS, c.cfg.Attempts)
 	if m == nil || kind == NXDomain {
-		if ctx.Err() != nil {
-			return Found{}, ctx.Err()
+		if err := callers.Err(); err != nil {
+			return Found{}, err
 		}
 		return Found{}, &ScanError{Result: q.result(kind, recordReason(kind, "NS", domain, domain, "of the registrar's choice"), nil)}
 	}
@@ -64,7 +67,7 @@ func (c *Checker) Scan(ctx context.Context, domain string) (Found, error) {
 	round := s.round(ctx, s.jobs(c.cfg.ScanNames, seen))
 	mentioned := s.mentioned(append([]answers{own}, round...))
 	round = append(round, s.round(ctx, s.jobs(mentioned, seen))...)
-	if err := ctx.Err(); err != nil {
+	if err := callers.Err(); err != nil {
 		return Found{}, err
 	}
 	found.Records = s.collect(own, wild, round)

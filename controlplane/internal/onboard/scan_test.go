@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/dnstest"
 )
@@ -102,6 +103,12 @@ func TestScanTrouble(t *testing.T) {
 	f, err := w.check.Scan(t.Context(), "theirs.test")
 	if err != nil || !slices.Equal(f.Incomplete, []string{"api.theirs.test"}) {
 		t.Errorf("incomplete %v, %v", f.Incomplete, err)
+	}
+	// What the budget does not suffice for is said to be missing.
+	w.resolver.Break(dnstest.Fault{Name: "www.theirs.test", Do: dnstest.Drop})
+	short := w.checker(t, Config{Budget: 500 * time.Millisecond, Timeout: time.Hour})
+	if f, err := short.Scan(t.Context(), "theirs.test"); err != nil || !slices.Contains(f.Incomplete, "www.theirs.test") || len(f.Records) < 5 {
+		t.Errorf("%+v, %v", f, err)
 	}
 	var refused *ScanError
 	if _, err := w.check.Scan(t.Context(), "nobody.test"); !errors.As(err, &refused) || refused.Result.Kind != NXDomain {

@@ -10,6 +10,8 @@ import (
 // CheckTXT tells whether name has a TXT record with the text want. CNAMEs are followed, at
 // most eight.
 func (c *Checker) CheckTXT(ctx context.Context, name, want string) Result {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Budget)
+	defer cancel()
 	q := &inquiry{c: c}
 	records, at, kind := q.follow(ctx, canonical(name), dns.TypeTXT)
 	if kind != OK {
@@ -33,6 +35,8 @@ func (c *Checker) CheckTXT(ctx context.Context, name, want string) Result {
 // CheckCNAME tells whether name is an alias of want, directly or by way of at most eight
 // CNAMEs. Whether want itself resolves does not matter.
 func (c *Checker) CheckCNAME(ctx context.Context, name, want string) Result {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Budget)
+	defer cancel()
 	q := &inquiry{c: c}
 	start, want := canonical(name), canonical(want)
 	at := start
@@ -73,9 +77,9 @@ func recordReason(kind Kind, what, name, at, want string) string {
 		return "the CNAMEs from " + name + " lead in a circle or too far, at " + at
 	case Timeout, Unreachable:
 		return "the DNS servers of " + name + " could not be reached; we will ask again"
-	case OK, NotDelegated, Mismatch, ServFail, Refused, Lame, Malformed:
+	default:
+		return "the DNS servers of " + name + " gave no usable answer; we will ask again"
 	}
-	return "the DNS servers of " + name + " gave no usable answer; we will ask again"
 }
 
 // textOf joins the strings of a TXT record and undoes the library's escapes.

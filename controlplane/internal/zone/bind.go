@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// MaxFileBytes and MaxFileRecords are the default limits of one master file.
-	MaxFileBytes   = 1 << 20
+	// MaxFileBytes is the default limit of the size of one master file.
+	MaxFileBytes = 1 << 20
+	// MaxFileRecords is the default limit of the records in one.
 	MaxFileRecords = 3000
 	// maxFileNotes bounds what is told about lines that were left out.
 	maxFileNotes = 100

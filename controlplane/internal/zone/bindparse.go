@@ -194,8 +194,9 @@ func (p *fileParser) skip(line int, t Type, fields []string, ttl int64) bool {
 		p.ttls.explicit(ttl)
 		p.note(line, NoteDNSSEC, "%s records are made when a zone is signed and are not imported", t)
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // soa takes from the SOA the one thing that matters to other records, and uses its name to

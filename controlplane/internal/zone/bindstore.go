@@ -112,7 +112,7 @@ func (p *fileParser) ttl(line int, explicit int64) int32 {
 	if in != ttl {
 		p.note(line, NoteTTL, "the TTL of %d seconds became %d", ttl, in)
 	}
-	return int32(in) // #nosec G115 -- at most MaxTTL
+	return int32(in)
 }
 
 // data fills in content and priority.

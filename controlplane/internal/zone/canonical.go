@@ -93,8 +93,8 @@ func (r *Record) settle(origin string) []Violation {
 	if r.TTL != AutoTTL && (r.TTL < MinTTL || r.TTL > MaxTTL) {
 		vs.add("ttl", RuleTTL, "a TTL is 1 for automatic, or %d to %d seconds", MinTTL, MaxTTL)
 	}
-	if len(r.Comment) > MaxComment {
-		vs.add("comment", RuleTooLong, "a comment has at most %d bytes", MaxComment)
+	if utf8.RuneCountInString(r.Comment) > MaxComment {
+		vs.add("comment", RuleTooLong, "a comment has at most %d characters", MaxComment)
 	} else if !utf8.ValidString(r.Comment) || strings.ContainsFunc(r.Comment, unicode.IsControl) {
 		vs.add("comment", RuleComment, "a comment is one line of text")
 	}

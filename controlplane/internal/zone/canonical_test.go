@@ -30,7 +30,7 @@ func TestCanonical(t *testing.T) {
 		{Record{Name: "s", Type: "HTTPS", Content: `1 . port=8443 alpn="h3,h2"`}, Record{Name: "s.example.com", Type: "HTTPS", TTL: 1, Content: `1 . alpn="h3,h2" port="8443"`}},
 		{Record{Name: "s", Type: "TLSA", Content: "3 1 1 " + digest[:32] + " " + digest[32:]}, Record{Name: "s.example.com", Type: "TLSA", TTL: 1, Content: "3 1 1 " + strings.ToLower(digest)}},
 		{Record{Name: "n", Type: "NAPTR", Content: `100 10 S SIP+D2U "" _sip._udp.example.net`}, Record{Name: "n.example.com", Type: "NAPTR", TTL: 1, Content: `100 10 "S" "SIP+D2U" "" _sip._udp.example.net`}},
-		{Record{Name: "c", Type: "A", Content: "192.0.2.1", Comment: "für die Tests"}, Record{Name: "c.example.com", Type: "A", TTL: 1, Content: "192.0.2.1", Comment: "für die Tests"}},
+		{Record{Name: "c", Type: "A", Content: "192.0.2.1", Comment: strings.Repeat("ä", 200)}, Record{Name: "c.example.com", Type: "A", TTL: 1, Content: "192.0.2.1", Comment: strings.Repeat("ä", 200)}},
 		{Record{Name: "p", Type: "A", Content: "10.0.0.1"}, Record{Name: "p.example.com", Type: "A", TTL: 1, Content: "10.0.0.1"}},
 	} {
 		got, broken := c.in.Canonical("example.com")
@@ -78,7 +78,7 @@ func TestCanonicalRefuses(t *testing.T) {
 		"ttl negative":      {a(func(r *Record) { r.TTL = -1 }), []string{"ttl ttl_range"}},
 		"priority of A":     {a(func(r *Record) { r.Priority = 1 }), []string{"priority priority_not_allowed"}},
 		"comment":           {a(func(r *Record) { r.Comment = "a\nb" }), []string{"comment comment_characters"}},
-		"long comment":      {a(func(r *Record) { r.Comment = strings.Repeat("x", 501) }), []string{"comment too_long"}},
+		"long comment":      {a(func(r *Record) { r.Comment = strings.Repeat("ä", 201) }), []string{"comment too_long"}},
 		"proxied private":   {a(func(r *Record) { r.Content, r.Proxied = "192.168.1.1", true }), []string{"content proxied_address"}},
 		"proxied metadata":  {a(func(r *Record) { r.Content, r.Proxied = "169.254.169.254", true }), []string{"content proxied_address"}},
 		"no content":        {of("A", ""), []string{"content required"}},

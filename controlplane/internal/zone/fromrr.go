@@ -14,7 +14,7 @@ func FromRR(origin string, rr dns.RR) (Record, []Violation) {
 	r := Record{
 		Name: h.Name,
 		Type: Type(dns.TypeToString[h.Rrtype]),
-		TTL:  int32(min(max(h.Ttl, MinTTL), MaxTTL)), // #nosec G115 -- at most MaxTTL
+		TTL:  int32(min(max(h.Ttl, MinTTL), MaxTTL)),
 	}
 	f, ok := formOf(r.Type)
 	if !ok {
@@ -25,7 +25,7 @@ func FromRR(origin string, rr dns.RR) (Record, []Violation) {
 		// The library prints a number first and a blank after it.
 		number, rest, _ := strings.Cut(content, " ")
 		n, _ := parseTTL(number)
-		r.Priority, content = int32(n&0xffff), rest // #nosec G115 -- masked
+		r.Priority, content = int32(n&0xffff), rest
 	}
 	r.Content = content
 	return r.Canonical(origin)

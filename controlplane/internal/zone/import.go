@@ -11,6 +11,8 @@ import (
 type Imported struct {
 	// Created are the new records, in the order of the file.
 	Created []Record
+	// Unchanged is how many records of the file the zone had already.
+	Unchanged int
 	// Notes and MoreNotes are as in [File].
 	Notes     []Note
 	MoreNotes int
@@ -31,8 +33,10 @@ func (z Zone) Import(r io.Reader, opts FileOptions, limits Limits, newID func() 
 	p := fileParser{file: file}
 	var batch Batch
 	var lines []int
+	unchanged := 0
 	for i, r := range file.Records {
 		if has[wire{r.Name, r.Content, r.Type, r.Priority}] {
+			unchanged++
 			p.note(file.Lines[i], NoteExists, "the zone already has this record")
 			continue
 		}
@@ -51,5 +55,5 @@ func (z Zone) Import(r io.Reader, opts FileOptions, limits Limits, newID func() 
 		return z, Imported{}, e
 	}
 	slices.SortStableFunc(p.file.Notes, func(a, b Note) int { return cmp.Compare(a.Line, b.Line) })
-	return after, Imported{Created: applied.Created, Notes: p.file.Notes, MoreNotes: p.file.MoreNotes}, nil
+	return after, Imported{Created: applied.Created, Unchanged: unchanged, Notes: p.file.Notes, MoreNotes: p.file.MoreNotes}, nil
 }

@@ -43,16 +43,6 @@ func ownerName(origin, s string) (string, *Violation) {
 	return checkOwner(origin, name)
 }
 
-// fileOwnerName canonicalises an owner in a master file, relative to the current origin,
-// which `$ORIGIN` may have moved out of the zone.
-func fileOwnerName(zoneOrigin, origin, s string) (string, *Violation) {
-	name, v := fileName("name", origin, s)
-	if v != nil {
-		return "", v
-	}
-	return checkOwner(zoneOrigin, name)
-}
-
 // fileName makes a name of a master file absolute. The root comes back as ".".
 func fileName(field, origin, s string) (string, *Violation) {
 	if s == "@" {

@@ -32,15 +32,16 @@ const (
 const (
 	// AutoTTL is the TTL that means automatic.
 	AutoTTL = 1
-	// MinTTL and MaxTTL are the bounds, in seconds, of any other TTL.
+	// MinTTL is the shortest other TTL in seconds.
 	MinTTL = 60
+	// MaxTTL is the longest in seconds.
 	MaxTTL = 86400
 	// ServedAutoTTL is what automatic means on the wire, in seconds.
 	ServedAutoTTL = 300
 	// MaxText is the longest text of a TXT record in bytes.
 	MaxText = 4096
-	// MaxComment is the longest comment in bytes.
-	MaxComment = 500
+	// MaxComment is the longest comment in characters.
+	MaxComment = 200
 	// maxContent bounds content before anything parses it: a text with every byte escaped.
 	maxContent = 4*MaxText + 64
 )
@@ -67,11 +68,6 @@ type Record struct {
 	Comment string
 }
 
-// sameData tells whether two canonical records would be one on the wire.
-func (r Record) sameData(o Record) bool {
-	return r.Name == o.Name && r.Type == o.Type && r.Priority == o.Priority && r.Content == o.Content
-}
-
 // RR is the record as it goes on the wire, with the TTL that it alone would be served with.
 // It fails only for a record that is not canonical.
 func (r Record) RR() (dns.RR, error) {
@@ -96,5 +92,5 @@ func (r Record) servedTTL() uint32 {
 	if r.TTL <= AutoTTL {
 		return ServedAutoTTL
 	}
-	return uint32(r.TTL) // #nosec G115 -- checked to be positive above
+	return uint32(r.TTL)
 }

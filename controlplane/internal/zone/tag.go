@@ -32,8 +32,7 @@ func (r Record) tag() string {
 // carry one such tag too.
 func (r *Record) applyTag(comment string) (why string) {
 	if strings.HasPrefix(comment, "cf_tags=") {
-		switch r.Type {
-		case TypeA, TypeAAAA, TypeCNAME:
+		if r.Type == TypeA || r.Type == TypeAAAA || r.Type == TypeCNAME {
 			r.Proxied = strings.Contains(comment, "cf-proxied:true")
 		}
 		return ""

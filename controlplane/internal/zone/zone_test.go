@@ -164,6 +164,25 @@ func TestApplyConflicts(t *testing.T) {
 	}
 }
 
+func TestLongChain(t *testing.T) {
+	var b Batch
+	for i := range maxChain + 1 {
+		b.Creates = append(b.Creates, Record{Name: fmt.Sprintf("c%d", i), Type: "CNAME", Content: fmt.Sprintf("c%d.example.com", i+1)})
+	}
+	_, _, err := New("example.com").Apply(b, Limits{}, ids())
+	if got := rulesOf(t, err); !slices.Equal(got, []string{"creates[0] cname_loop"}) || !strings.Contains(err.Error(), "longer than 16") {
+		t.Errorf("%q %v", got, err)
+	}
+	b.Creates = b.Creates[1:]
+	if _, _, err := New("example.com").Apply(b, Limits{}, ids()); err != nil {
+		t.Error(err)
+	}
+	loop := Batch{Creates: []Record{{Name: "a", Type: "CNAME", Content: "b.example.com"}, {Name: "b", Type: "CNAME", Content: "a.example.com"}}}
+	if _, _, err := New("example.com").Apply(loop, Limits{}, ids()); err == nil || !strings.Contains(err.Error(), "lead back to each other") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestApplyLimits(t *testing.T) {
 	z, next := base(t, Record{Name: "a", Type: "A", Content: "192.0.2.1"}, Record{Name: "b", Type: "A", Content: "192.0.2.1"}, Record{Name: "c", Type: "A", Content: "192.0.2.1"})
 	_, _, err := z.Apply(Batch{Creates: []Record{{Name: "d", Type: "A", Content: "192.0.2.1"}}}, Limits{MaxRecords: 3}, next)
@@ -250,6 +269,7 @@ func recordOf(t *rapid.T) Record {
 		r.Priority = rapid.Int32Range(0, 65535).Draw(t, "priority")
 	case TypeA, TypeAAAA, TypeCNAME:
 		r.Proxied = rapid.Bool().Draw(t, "proxied")
+	default:
 	}
 	return r
 }
