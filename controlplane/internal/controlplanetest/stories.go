@@ -1,0 +1,94 @@
+package controlplanetest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Patience bounds how long a story waits for what must happen.
+const Patience = 45 * time.Second
+
+// poll is how often a story looks again.
+const poll = 20 * time.Millisecond
+
+// Eventually waits until done says so, and fails the test with what when it does not.
+func (cp *ControlPlane) Eventually(what string, done func() bool) {
+	cp.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			cp.t.Fatalf("not within %v: %s", Patience, what)
+		case <-tick.C:
+		}
+	}
+}
+
+// Account makes an account and returns a client of it with all permissions.
+func (cp *ControlPlane) Account(id string) *REST {
+	cp.t.Helper()
+	op := cp.REST(cp.Operator)
+	op.OK(http.MethodPost, "/v1/accounts", fmt.Sprintf(`{"accountId": %q, "ownerEmail": "owner@%s.test"}`, id, id))
+	return cp.REST(op.OK(http.MethodPost, "/v1/accounts/"+id+"/tokens", `{"displayName": "test", "permissions": ["*"]}`).Text("secret"))
+}
+
+// Site onboards a site and waits until it is active and live everywhere.
+func (cp *ControlPlane) Site(c *REST, account, domain string) {
+	cp.t.Helper()
+	path := "/v1/accounts/" + account + "/sites"
+	c.OK(http.MethodPost, path, fmt.Sprintf(`{"domain": %q, "origin": {"address": "203.0.113.10"}}`, domain))
+	cp.Eventually(domain+" is active", func() bool {
+		return c.OK(http.MethodGet, path+"/"+domain, "").Text("state") == "ACTIVE"
+	})
+	cp.Live(c, account, domain)
+}
+
+// Live waits until the newest version of a site is LIVE, and returns its propagation.
+func (cp *ControlPlane) Live(c *REST, account, domain string) JSON {
+	cp.t.Helper()
+	return cp.Propagates(c, account, domain, "LIVE")
+}
+
+// Propagates waits until the newest version of a site is in a state.
+func (cp *ControlPlane) Propagates(c *REST, account, domain, state string) JSON {
+	cp.t.Helper()
+	var last JSON
+	cp.Eventually(domain+" is "+state, func() bool {
+		last = c.OK(http.MethodGet, "/v1/accounts/"+account+"/sites/"+domain+"/propagation", "")
+		return last.Text("state") == state
+	})
+	return last
+}
+
+// Bug gives every simulated data plane a bug; after is empty or a duration such as `2s`.
+func (cp *ControlPlane) Bug(id, match, effect, after string) {
+	cp.t.Helper()
+	body := fmt.Sprintf(`{"bugId": %q, "match": %q, "effect": %q`, id, match, effect)
+	if after != "" {
+		body += fmt.Sprintf(`, "after": %q`, after)
+	}
+	cp.REST(cp.Operator).OK(http.MethodPost, "/v1/dev/bugs", body+"}")
+}
+
+// Servers lists every server of the fleet, as an operator sees them, by name.
+func (cp *ControlPlane) Servers() map[string]JSON {
+	cp.t.Helper()
+	op := cp.REST(cp.Operator)
+	out := map[string]JSON{}
+	dcs, _ := op.OK(http.MethodGet, "/v1/dataCenters", "").At("dataCenters").([]any)
+	for _, dc := range dcs {
+		name := JSON(dc.(map[string]any)).Text("name")
+		servers, _ := op.OK(http.MethodGet, "/v1/"+name+"/servers", "").At("servers").([]any)
+		for _, s := range servers {
+			server := JSON(s.(map[string]any))
+			out[strings.TrimPrefix(server.Text("name"), "dataCenters/")] = server
+		}
+	}
+	return out
+}
