@@ -63,14 +63,18 @@ func TestEveryRPCIsDeclared(t *testing.T) {
 func TestDeclarationsAreRequired(t *testing.T) {
 	original := protodesc.ToFileDescriptorProto(breakwaterv1.File_breakwater_v1_accounts_proto)
 	access := func(a *breakwaterv1.Access) func(*descriptorpb.MethodDescriptorProto) {
-		return func(m *descriptorpb.MethodDescriptorProto) { proto.SetExtension(m.GetOptions(), breakwaterv1.E_Access, a) }
+		return func(m *descriptorpb.MethodDescriptorProto) {
+			proto.SetExtension(m.GetOptions(), breakwaterv1.E_Access, a)
+		}
 	}
 	for name, tc := range map[string]struct {
 		change func(*descriptorpb.MethodDescriptorProto)
 		says   string
 	}{
-		"no option": {func(m *descriptorpb.MethodDescriptorProto) { proto.ClearExtension(m.GetOptions(), breakwaterv1.E_Access) }, "declares no access"},
-		"no scope":  {access(&breakwaterv1.Access{Permission: "accounts.get", Resource: "name"}), "declares no access"},
+		"no option": {func(m *descriptorpb.MethodDescriptorProto) {
+			proto.ClearExtension(m.GetOptions(), breakwaterv1.E_Access)
+		}, "declares no access"},
+		"no scope": {access(&breakwaterv1.Access{Permission: "accounts.get", Resource: "name"}), "declares no access"},
 		"no permission": {
 			access(&breakwaterv1.Access{Scope: breakwaterv1.Access_ACCOUNT, Resource: "name"}),
 			"not `collection.verb`",

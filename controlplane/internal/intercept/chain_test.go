@@ -16,6 +16,7 @@ import (
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/intercept"
 )
 
@@ -72,7 +73,7 @@ func TestCallInfo(t *testing.T) {
 	var header metadata.MD
 	_, err := f.accounts().CreateAccount(as(t, "op", "x-request-id", "r-1", "idempotency-key", "k",
 		"if-match", `"tag"`, "breakwater-validate-only", "true", "breakwater-on-behalf-of", "m@x.test",
-		intercept.PeerHeader, "192.0.2.7:1234"),
+		call.MetadataPeer, "192.0.2.7:1234"),
 		&breakwaterv1.CreateAccountRequest{OwnerEmail: "o@x.test"}, grpc.Header(&header))
 	if err != nil {
 		t.Fatal(err)

@@ -16,13 +16,9 @@
 //
 // # Metadata
 //
-// Callers may send authorization, x-request-id, idempotency-key, if-match,
-// breakwater-validate-only, breakwater-on-behalf-of and x-forwarded-for. The last one
-// counts only when the immediate peer is a trusted proxy. The gateway in this process calls
-// over an in-memory connection (its peer address is of the network "bufconn") and passes
-// the address of its own peer as [PeerHeader], which counts on that connection only: over
-// the network anyone could send it.
-//
-// Answers carry x-request-id, and ratelimit-limit, ratelimit-remaining, ratelimit-reset and
-// retry-after (in seconds) where a limit applies.
+// Package call names the keys. x-forwarded-for counts only when the immediate peer is a
+// trusted proxy. The gateway in this process calls over an in-memory connection (its peer
+// address is of the network "bufconn") and tells the address of its own peer by
+// call.MetadataPeer, which counts on that connection only: over the network anyone could
+// send it.
 package intercept

@@ -17,6 +17,7 @@ import (
 
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/intercept"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ratelimit"
 )
@@ -128,7 +129,7 @@ func TestForwarded(t *testing.T) {
 // TestPeerHeaderOverTheNetwork shows that only the in-memory connection may tell an address.
 func TestPeerHeaderOverTheNetwork(t *testing.T) {
 	f := serve(t, nil)
-	_, err := f.accounts().GetAccount(as(t, "op", intercept.PeerHeader, "192.0.2.7"), &breakwaterv1.GetAccountRequest{Name: "accounts/acme"})
+	_, err := f.accounts().GetAccount(as(t, "op", call.MetadataPeer, "192.0.2.7"), &breakwaterv1.GetAccountRequest{Name: "accounts/acme"})
 	if err != nil || f.info.Peer.String() != "192.0.2.7" {
 		t.Fatalf("in memory: %v, peer %s", err, f.info.Peer)
 	}
@@ -160,7 +161,7 @@ func TestPeerHeaderOverTheNetwork(t *testing.T) {
 		server.Stop()
 		<-done
 	})
-	_, err = breakwaterv1.NewAccountServiceClient(conn).GetAccount(as(t, "op", intercept.PeerHeader, "192.0.2.7"),
+	_, err = breakwaterv1.NewAccountServiceClient(conn).GetAccount(as(t, "op", call.MetadataPeer, "192.0.2.7"),
 		&breakwaterv1.GetAccountRequest{Name: "accounts/acme"})
 	if err != nil || f.info.Peer.String() != "127.0.0.1" {
 		t.Errorf("over TCP: %v, peer %s", err, f.info.Peer)

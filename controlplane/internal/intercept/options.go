@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
 
@@ -26,7 +27,7 @@ func (r *run) options(m proto.Message) error {
 		return nil
 	}
 	fields := m.ProtoReflect()
-	key, err := oneOf(fields.Get(fields.Descriptor().Fields().ByName(fieldRequestID)).String(), r.first("idempotency-key"))
+	key, err := oneOf(fields.Get(fields.Descriptor().Fields().ByName(fieldRequestID)).String(), r.first(call.MetadataIdempotencyKey))
 	if err != nil {
 		return err
 	}
@@ -36,14 +37,14 @@ func (r *run) options(m proto.Message) error {
 	}
 	r.info.IdempotencyKey = key
 	r.info.ValidateOnly = fields.Get(fields.Descriptor().Fields().ByName(fieldValidateOnly)).Bool()
-	if given := r.first("breakwater-validate-only"); given != "" {
+	if given := r.first(call.MetadataValidateOnly); given != "" {
 		only, err := strconv.ParseBool(given)
 		if err != nil {
 			return rpcerr.InvalidField("validateOnly", "bool", "%q is neither true nor false", given)
 		}
 		r.info.ValidateOnly = r.info.ValidateOnly || only
 	}
-	r.info.IfMatch = entityTag(r.first("if-match"))
+	r.info.IfMatch = entityTag(r.first(call.MetadataIfMatch))
 	if key != "" {
 		return r.digest(m)
 	}

@@ -11,12 +11,9 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
-
-// PeerHeader is the metadata key by which the gateway of this process tells the address of
-// its own peer. It counts on the in-memory connection only.
-const PeerHeader = "breakwater-gateway-peer"
 
 // inMemory is the network of the in-memory connection's addresses.
 const inMemory = "bufconn"
@@ -29,7 +26,7 @@ func (c *Chain) peer(ctx context.Context, md metadata.MD) netip.Addr {
 	case !ok:
 		return netip.Addr{}
 	case p.Addr.Network() == inMemory:
-		if v := md.Get(PeerHeader); len(v) == 1 {
+		if v := md.Get(call.MetadataPeer); len(v) == 1 {
 			addr = parseAddr(v[0])
 		}
 	default:
@@ -37,7 +34,7 @@ func (c *Chain) peer(ctx context.Context, md metadata.MD) netip.Addr {
 			addr = tcp.AddrPort().Addr().Unmap()
 		}
 	}
-	return Forwarded(addr, md.Get("x-forwarded-for"), c.cfg.TrustedProxies)
+	return Forwarded(addr, md.Get(call.MetadataForwardedFor), c.cfg.TrustedProxies)
 }
 
 // Forwarded finds the client behind trusted proxies: each of them adds the address that it

@@ -44,7 +44,7 @@ func (c *Chain) begin(ctx context.Context, fullMethod string) *run {
 
 // announce sends the request's ID back and puts what is known into the context.
 func (r *run) announce(ctx context.Context) context.Context {
-	r.header(ctx, "x-request-id", r.info.RequestID)
+	r.header(ctx, call.MetadataRequestID, r.info.RequestID)
 	return call.With(ctx, r.info)
 }
 
@@ -65,7 +65,7 @@ func (r *run) first(key string) string {
 const maxRequestID = 64
 
 func (r *run) requestID() string {
-	given := r.first("x-request-id")
+	given := r.first(call.MetadataRequestID)
 	if given == "" || len(given) > maxRequestID {
 		return r.chain.cfg.NewRequestID()
 	}
@@ -92,7 +92,7 @@ func (r *run) identify(ctx context.Context) error {
 		r.info.Principal, err = c.cfg.Edge(ctx)
 		return err
 	}
-	r.info.Principal, err = c.cfg.Authenticator.Authenticate(ctx, r.bearer(), r.info.Peer, r.first("breakwater-on-behalf-of"))
+	r.info.Principal, err = c.cfg.Authenticator.Authenticate(ctx, r.bearer(), r.info.Peer, r.first(call.MetadataOnBehalfOf))
 	if err != nil && rule.Scope == breakwaterv1.Access_PUBLIC {
 		// Public means public, with a credential that ended as well.
 		r.info.Principal = authn.Principal{}
@@ -111,7 +111,7 @@ func (r *run) identify(ctx context.Context) error {
 }
 
 func (r *run) bearer() string {
-	scheme, credential, ok := strings.Cut(r.first("authorization"), " ")
+	scheme, credential, ok := strings.Cut(r.first(call.MetadataAuthorization), " ")
 	if !ok {
 		// Something was sent that is no bearer's credential: it must not pass as nothing.
 		return scheme
@@ -180,7 +180,7 @@ func (r *run) admit(ctx context.Context, gate Gate, req any) (leave func(), err 
 	}
 	leave, err = gate.Enter(ctx, tenant)
 	if errors.Is(err, ratelimit.ErrBusy) {
-		r.header(ctx, "retry-after", "1")
+		r.header(ctx, call.MetadataRetryAfter, "1")
 		return nil, rpcerr.RateLimited(tenant, time.Second, "too many calls at once: make fewer at the same time")
 	}
 	return leave, err
@@ -192,13 +192,13 @@ func (r *run) count(ctx context.Context, tenant string) error {
 	}
 	d := r.chain.cfg.Limiter.Allow(tenant)
 	if d.Limit > 0 {
-		r.header(ctx, "ratelimit-limit", strconv.Itoa(d.Limit),
-			"ratelimit-remaining", strconv.Itoa(d.Remaining), "ratelimit-reset", seconds(d.Reset))
+		r.header(ctx, call.MetadataRateLimit, strconv.Itoa(d.Limit),
+			call.MetadataRateRemaining, strconv.Itoa(d.Remaining), call.MetadataRateReset, seconds(d.Reset))
 	}
 	if d.Allowed {
 		return nil
 	}
-	r.header(ctx, "retry-after", seconds(d.RetryAfter))
+	r.header(ctx, call.MetadataRetryAfter, seconds(d.RetryAfter))
 	return rpcerr.RateLimited(tenant, d.RetryAfter, "more calls than the plan allows: try again in %s s", seconds(d.RetryAfter))
 }
 

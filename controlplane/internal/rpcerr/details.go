@@ -60,6 +60,7 @@ func complete(s *status.Status) *status.Status {
 		return s
 	case codes.Unknown:
 		return render(Internal(nil))
+	default:
 	}
 	for _, d := range s.Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == Domain {
