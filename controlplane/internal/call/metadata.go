@@ -22,7 +22,7 @@ const (
 	MetadataTraceState  = "tracestate"
 
 	// MetadataPeer is the address and port of the HTTP client's socket. Reserved.
-	MetadataPeer = "breakwater-peer"
+	MetadataPeer = "breakwater-gateway-peer"
 	// MetadataForwardedFor is the HTTP request's X-Forwarded-For, its values joined by
 	// commas. Reserved.
 	MetadataForwardedFor = "x-forwarded-for"

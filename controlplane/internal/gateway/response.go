@@ -1,0 +1,77 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/jonboulle/clockwork"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"time"
+)
+
+// marshaler writes proto3 JSON with default values and refuses unknown fields.
+type marshaler struct{ runtime.JSONPb }
+
+func newMarshaler() *marshaler {
+	return &marshaler{runtime.JSONPb{
+		MarshalOptions:   protojson.MarshalOptions{EmitUnpopulated: true},
+		UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: false},
+	}}
+}
+
+// StreamContentType implements runtime.StreamContentType: one JSON document a line.
+func (*marshaler) StreamContentType(any) string { return "application/x-ndjson" }
+
+// setETag makes the header ETag of a resource's own etag, and completes the rate limit's
+// headers, before a response is written.
+func setETag(_ context.Context, w http.ResponseWriter, m proto.Message) error {
+	setRateLimit(w.Header())
+	if m == nil {
+		return nil
+	}
+	r := m.ProtoReflect()
+	fd := r.Descriptor().Fields().ByName("etag")
+	if fd != nil && fd.Kind() == protoreflect.StringKind && !fd.IsList() {
+		if etag := r.Get(fd).String(); etag != "" {
+			w.Header().Set("ETag", `"`+etag+`"`)
+		}
+	}
+	return nil
+}
+
+// setRateLimit adds the combined header of the IETF's draft to the three that most clients
+// read.
+func setRateLimit(h http.Header) {
+	remaining, err := strconv.Atoi(h.Get("RateLimit-Remaining"))
+	if err != nil {
+		return
+	}
+	reset, err := strconv.Atoi(h.Get("RateLimit-Reset"))
+	if err != nil {
+		return
+	}
+	h.Set("RateLimit", `"default";r=`+strconv.Itoa(remaining)+`;t=`+strconv.Itoa(reset))
+}
+
+// deadlineWriter bounds the time of each write, which a server's own write time-out can't do
+// for streams.
+type deadlineWriter struct {
+	http.ResponseWriter
+	clock   clockwork.Clock
+	timeout time.Duration
+}
+
+// Write implements io.Writer.
+func (w *deadlineWriter) Write(p []byte) (int, error) {
+	// Not every writer has deadlines; in tests there is no socket.
+	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(w.clock.Now().Add(w.timeout))
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController find Flush.
+func (w *deadlineWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
