@@ -28,8 +28,7 @@ func (e *Elector) campaign(ctx context.Context) (held, error) {
 			return held{}, err
 		}
 		h, err := e.takeOver(ctx)
-		var conflict *registry.ConflictError
-		if !errors.As(err, &conflict) {
+		if _, ok := errors.AsType[*registry.ConflictError](err); !ok {
 			return h, err
 		}
 	}
@@ -63,7 +62,7 @@ func (e *Elector) awaitChange(ctx context.Context, after int64) error {
 	w := e.store.Watch(wctx, e.key, after)
 	defer func() {
 		cancel()
-		for range w.C() { //nolint:revive // draining waits for the watch's goroutines
+		for range w.C() {
 		}
 	}()
 	for batch := range w.C() {

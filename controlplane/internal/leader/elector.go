@@ -122,7 +122,7 @@ func (e *Elector) Run(ctx context.Context, lead func(ctx context.Context, term T
 		began := e.cfg.Clock.Now()
 		err := e.runTerm(ctx, lead)
 		if ctx.Err() != nil {
-			break
+			return nil //nolint:nilerr // to end with ctx is what was asked for
 		}
 		if e.cfg.Clock.Since(began) > e.cfg.RetryMax {
 			pause = e.cfg.RetryMin

@@ -49,11 +49,11 @@ func TestOverEtcd(t *testing.T) {
 	if third.Number() <= second.Number() {
 		t.Fatalf("term %d after %d", third.Number(), second.Number())
 	}
-	if err := write(store, third); err != nil {
+	if err := write(t.Context(), store, third); err != nil {
 		t.Fatal(err)
 	}
 	var conflict *registry.ConflictError
-	if err := write(store, second); !errors.As(err, &conflict) {
+	if err := write(t.Context(), store, second); !errors.As(err, &conflict) {
 		t.Fatalf("a write of the old leader: %v", err)
 	}
 }

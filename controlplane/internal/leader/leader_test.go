@@ -83,8 +83,9 @@ func receive[T any](t *testing.T, ch <-chan T) T {
 		return v
 	case <-timer.C:
 		t.Fatal("nothing happens")
-		panic("unreachable")
 	}
+	var none T
+	return none
 }
 
 func newStore(t *testing.T, clock clockwork.Clock) *memory.Store {
@@ -94,8 +95,8 @@ func newStore(t *testing.T, clock clockwork.Clock) *memory.Store {
 	return s
 }
 
-func write(store registry.Store, term leader.Term) error {
-	_, err := store.Commit(context.Background(), registry.Txn{
+func write(ctx context.Context, store registry.Store, term leader.Term) error {
+	_, err := store.Commit(ctx, registry.Txn{
 		If:   []registry.Compare{term.Fence()},
 		Then: []registry.Op{registry.Put("data", nil)},
 	})
@@ -115,7 +116,7 @@ func TestResigningHandsOver(t *testing.T) {
 			t.Fatalf("term %d after %d", term.Number(), last)
 		}
 		last = term.Number()
-		if err := write(store, term); err != nil {
+		if err := write(t.Context(), store, term); err != nil {
 			t.Fatal(err)
 		}
 		holder, err := current.Holder(t.Context())
@@ -128,7 +129,7 @@ func TestResigningHandsOver(t *testing.T) {
 		next := start(t, store, id, leader.Config{TTL: ttl, Clock: clock})
 		current.stop()
 		var conflict *registry.ConflictError
-		if err := write(store, term); !errors.As(err, &conflict) {
+		if err := write(t.Context(), store, term); !errors.As(err, &conflict) {
 			t.Fatalf("a write of the old leader: %v", err)
 		}
 		if _, ok := current.Leading(); ok {
@@ -218,7 +219,7 @@ func TestCutOffLeaderStopsFirst(t *testing.T) {
 		t.Fatal("two leaders")
 	default:
 	}
-	if err := write(store, term); err != nil {
+	if err := write(t.Context(), store, term); err != nil {
 		t.Fatalf("the term is not over yet: %v", err)
 	}
 	clock.Advance(ttl / 3)
@@ -226,7 +227,7 @@ func TestCutOffLeaderStopsFirst(t *testing.T) {
 		t.Fatalf("term %d after %d", newer.Number(), term.Number())
 	}
 	var conflict *registry.ConflictError
-	if err := write(store, term); !errors.As(err, &conflict) {
+	if err := write(t.Context(), store, term); !errors.As(err, &conflict) {
 		t.Fatalf("a write of the old leader: %v", err)
 	}
 }
@@ -247,7 +248,7 @@ func TestLeaseIsRenewed(t *testing.T) {
 	if got, ok := c.Leading(); !ok || got != term {
 		t.Fatalf("leading %+v, %v, want %+v", got, ok, term)
 	}
-	if err := write(p, term); err != nil {
+	if err := write(t.Context(), p, term); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -269,18 +270,18 @@ func TestDeletedKeyEndsTheTerm(t *testing.T) {
 }
 
 // advanceUntil lets pauses pass, which are far shorter than a lease.
-func advanceUntil[T any](t *testing.T, clock *clockwork.FakeClock, ch <-chan T) T {
+func advanceUntil[T any](t *testing.T, clock *clockwork.FakeClock, ch <-chan T) (v T) {
 	t.Helper()
-	for began := time.Now(); time.Since(began) < patience; {
+	for began := time.Now(); ; clock.Advance(time.Millisecond) {
 		select {
-		case v := <-ch:
+		case v = <-ch:
 			return v
 		default:
-			clock.Advance(time.Millisecond)
+		}
+		if time.Since(began) > patience {
+			t.Fatal("nothing happens")
 		}
 	}
-	t.Fatal("nothing happens")
-	panic("unreachable")
 }
 
 func TestFunctionThatReturnsGivesUp(t *testing.T) {
@@ -324,7 +325,7 @@ func TestLostAnswerOfACampaign(t *testing.T) {
 	store := newStore(t, nil)
 	store.LoseAnswers(1)
 	c := start(t, store, "a", leader.Config{TTL: ttl})
-	if err := write(store, receive(t, c.terms)); err != nil {
+	if err := write(t.Context(), store, receive(t, c.terms)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -358,14 +359,14 @@ func TestManyCandidates(t *testing.T) {
 	for range 5 {
 		e := leader.New(store, key, "x", leader.Config{TTL: ttl, RetryMin: time.Microsecond, RetryMax: time.Millisecond})
 		wg.Go(func() {
-			err := e.Run(ctx, func(_ context.Context, term leader.Term) error {
+			err := e.Run(ctx, func(ctx context.Context, term leader.Term) error {
 				if leading.Add(1) != 1 {
 					t.Error("two leaders")
 				}
 				if _, again := terms.LoadOrStore(term.Number(), true); again {
 					t.Errorf("term %d twice", term.Number())
 				}
-				if err := write(store, term); err != nil {
+				if err := write(ctx, store, term); err != nil && ctx.Err() == nil {
 					t.Error(err)
 				}
 				leading.Add(-1)

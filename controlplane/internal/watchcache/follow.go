@@ -97,7 +97,7 @@ func (c *Cache) follow(ctx context.Context) error {
 		err = c.relay(ctx, w)
 	}
 	cancel()
-	for range w.C() { //nolint:revive // draining waits for the watch's goroutines
+	for range w.C() {
 	}
 	return err
 }

@@ -52,16 +52,16 @@ func writeError(ctx context.Context, err error) error {
 
 // knownError maps what etcd says about the request itself, or returns nil.
 func knownError(err error) error {
-	switch rpctypes.Error(err) { //nolint:errorlint // the answers of etcd are comparable values
-	case rpctypes.ErrCompacted:
+	switch {
+	case isAny(err, rpctypes.ErrCompacted):
 		return &registry.CompactedError{}
-	case rpctypes.ErrFutureRev:
+	case isAny(err, rpctypes.ErrFutureRev):
 		return &registry.ResetError{Reason: "the store has not reached the revision asked for"}
-	case rpctypes.ErrLeaseNotFound:
+	case isAny(err, rpctypes.ErrLeaseNotFound):
 		return fmt.Errorf("%w: %w", registry.ErrNotFound, err)
-	case rpctypes.ErrNoSpace, rpctypes.ErrRequestTooLarge, rpctypes.ErrTooManyOps:
+	case isAny(err, rpctypes.ErrNoSpace, rpctypes.ErrRequestTooLarge, rpctypes.ErrTooManyOps):
 		return fmt.Errorf("%w: %w", registry.ErrTooLarge, err)
-	case rpctypes.ErrEmptyKey, rpctypes.ErrDuplicateKey, rpctypes.ErrLeaseTTLTooLarge:
+	case isAny(err, rpctypes.ErrEmptyKey, rpctypes.ErrDuplicateKey, rpctypes.ErrLeaseTTLTooLarge):
 		return fmt.Errorf("%w: %w", registry.ErrInvalid, err)
 	}
 	// gRPC refuses a message before etcd sees it, on either side, with this text only.
@@ -73,12 +73,9 @@ func knownError(err error) error {
 
 // neverStored says that a transaction failed before etcd proposed it.
 func neverStored(err error) bool {
-	refusals := []error{
-		rpctypes.ErrNoLeader, rpctypes.ErrTooManyRequests, rpctypes.ErrPermissionDenied,
+	if isAny(err, rpctypes.ErrNoLeader, rpctypes.ErrTooManyRequests, rpctypes.ErrPermissionDenied,
 		rpctypes.ErrInvalidAuthToken, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty,
-		rpctypes.ErrAuthOldRevision, rpctypes.ErrCorrupt,
-	}
-	if slices.Contains(refusals, rpctypes.Error(err)) {
+		rpctypes.ErrAuthOldRevision, rpctypes.ErrCorrupt) {
 		return true
 	}
 	// gRPC says so when it had no connection to send the request on. It has no other sign
@@ -86,4 +83,11 @@ func neverStored(err error) bool {
 	// unknown, which is safe.
 	return status.Code(err) == codes.Unavailable &&
 		strings.Contains(err.Error(), "transport: Error while dialing")
+}
+
+// isAny says that err is one of etcd's answers, as gRPC carries it or as the client
+// translated it.
+func isAny(err error, answers ...error) bool {
+	err = rpctypes.Error(err)
+	return slices.ContainsFunc(answers, func(a error) bool { return errors.Is(err, a) })
 }

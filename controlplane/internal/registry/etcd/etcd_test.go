@@ -63,10 +63,11 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	server := start(t, embedded.Config{})
 	store := etcd.New(server.Client(), etcd.Config{ProgressInterval: 100 * time.Millisecond})
-	registrytest.Run(t, func(*testing.T) registrytest.Harness {
+	registrytest.Run(t, func(t *testing.T) registrytest.Harness {
+		t.Helper()
 		return registrytest.Harness{
 			Store:   store,
-			Compact: func(t *testing.T, rev int64) { compact(t, server.Client(), rev) },
+			Compact: func(t *testing.T, rev int64) { t.Helper(); compact(t, server.Client(), rev) },
 		}
 	})
 }

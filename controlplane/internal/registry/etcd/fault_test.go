@@ -60,7 +60,7 @@ func follow(ctx context.Context, s *etcd.Store, prefix string, after, until int6
 			}
 		}
 		cancel()
-		for range w.C() { //nolint:revive // draining is the wait
+		for range w.C() {
 		}
 		if after >= until {
 			return got, nil

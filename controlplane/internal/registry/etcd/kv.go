@@ -56,7 +56,7 @@ func (s *Store) List(ctx context.Context, req registry.ListRequest) (registry.Li
 		More:     resp.More,
 	}
 	if page.Revision == 0 {
-		page.Revision = resp.Header.Revision
+		page.Revision = resp.Header.GetRevision()
 	}
 	for _, kv := range resp.Kvs {
 		page.KVs = append(page.KVs, fromEtcd(kv))
@@ -106,7 +106,7 @@ func (s *Store) Revision(ctx context.Context) (int64, error) {
 		return 0, readError(ctx, err)
 	}
 	s.observe(resp.Header)
-	return resp.Header.Revision, nil
+	return resp.Header.GetRevision(), nil
 }
 
 // Commit implements [registry.Store].
@@ -128,15 +128,15 @@ func (s *Store) Commit(ctx context.Context, txn registry.Txn) (int64, error) {
 	}
 	s.observe(resp.Header)
 	if resp.Succeeded {
-		return resp.Header.Revision, nil
+		return resp.Header.GetRevision(), nil
 	}
 	conflict := &registry.ConflictError{
-		Revision: resp.Header.Revision,
+		Revision: resp.Header.GetRevision(),
 		Current:  make(map[string]registry.KV, len(onConflict)),
 	}
 	for _, r := range resp.Responses {
 		for _, kv := range r.GetResponseRange().GetKvs() {
-			conflict.Current[string(kv.Key)] = fromEtcd(kv)
+			conflict.Current[string(kv.GetKey())] = fromEtcd(kv)
 		}
 	}
 	return 0, conflict
@@ -180,7 +180,7 @@ func (s *Store) Status(ctx context.Context) (registry.Status, error) {
 		}
 		s.observe(resp.Header)
 		return registry.Status{
-			Cluster:    resp.Header.ClusterId,
+			Cluster:    resp.Header.GetClusterId(),
 			SizeBytes:  resp.DbSizeInUse,
 			QuotaBytes: resp.DbSizeQuota,
 		}, nil
@@ -196,10 +196,10 @@ func (s *Store) memberStatus(ctx context.Context, endpoint string, limit time.Du
 
 func fromEtcd(kv *mvccpb.KeyValue) registry.KV {
 	return registry.KV{
-		Key:            string(kv.Key),
-		Value:          kv.Value,
-		CreateRevision: kv.CreateRevision,
-		ModRevision:    kv.ModRevision,
-		Lease:          registry.LeaseID(kv.Lease),
+		Key:            string(kv.GetKey()),
+		Value:          kv.GetValue(),
+		CreateRevision: kv.GetCreateRevision(),
+		ModRevision:    kv.GetModRevision(),
+		Lease:          registry.LeaseID(kv.GetLease()),
 	}
 }

@@ -47,8 +47,8 @@ func (s *Store) KeepAlive(ctx context.Context, id registry.LeaseID) error {
 	if err != nil {
 		return readError(ctx, err)
 	}
-	s.observe(resp.Header)
-	if resp.TTL <= 0 {
+	s.observe(resp.GetHeader())
+	if resp.GetTTL() <= 0 {
 		return fmt.Errorf("%w: lease %d", registry.ErrNotFound, id)
 	}
 	return nil

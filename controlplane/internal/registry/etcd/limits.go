@@ -114,7 +114,7 @@ func checkAlarms(ctx context.Context, client *clientv3.Client) (string, error) {
 		return "", readError(ctx, err)
 	}
 	for _, alarm := range resp.Alarms {
-		switch alarm.Alarm {
+		switch alarm.GetAlarm() {
 		case pb.AlarmType_NOSPACE:
 			return "a member is out of space: compact, defragment, then run etcdctl alarm disarm", nil
 		case pb.AlarmType_CORRUPT:

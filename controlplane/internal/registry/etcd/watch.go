@@ -163,8 +163,7 @@ func (w *watch) take(ctx context.Context, resp clientv3.WatchResponse) (alive bo
 	}
 	if err := resp.Err(); err != nil {
 		err = readError(ctx, err)
-		var compacted *registry.CompactedError
-		if errors.As(err, &compacted) {
+		if compacted, ok := errors.AsType[*registry.CompactedError](err); ok {
 			compacted.Oldest = resp.CompactRevision
 		}
 		return false, err
@@ -180,12 +179,12 @@ func (w *watch) take(ctx context.Context, resp clientv3.WatchResponse) (alive bo
 	batch := registry.Batch{Events: make([]registry.Event, 0, len(resp.Events))}
 	for _, ev := range resp.Events {
 		// The client may repeat events when it resumes after a lost connection.
-		if ev.Kv.ModRevision <= last {
+		if ev.GetKv().GetModRevision() <= last {
 			continue
 		}
 		batch.Events = append(batch.Events, registry.Event{
-			KV:      fromEtcd(ev.Kv),
-			Deleted: ev.Type == clientv3.EventTypeDelete,
+			KV:      fromEtcd(ev.GetKv()),
+			Deleted: ev.GetType() == clientv3.EventTypeDelete,
 		})
 	}
 	if len(batch.Events) == 0 {

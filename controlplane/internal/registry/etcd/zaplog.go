@@ -65,7 +65,8 @@ func (c *zapCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 		}
 		return 1
 	})
-	c.logger.LogAttrs(context.Background(), slogLevel(e.Level), "etcd: "+e.Message, attrs...)
+	attrs = append(attrs, slog.String("event", e.Message))
+	c.logger.LogAttrs(context.Background(), slogLevel(e.Level), "etcd", attrs...)
 	return nil
 }
 

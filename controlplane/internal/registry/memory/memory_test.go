@@ -26,6 +26,7 @@ func open(t *testing.T) (*memory.Store, *clockwork.FakeClock) {
 
 func TestConformance(t *testing.T) {
 	registrytest.Run(t, func(t *testing.T) registrytest.Harness {
+		t.Helper()
 		s, clock := open(t)
 		return registrytest.Harness{
 			Store:   s,

@@ -2,7 +2,9 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -117,7 +119,7 @@ func (s *Store) enter(ctx context.Context) error {
 // contextError is what a read answers whose context has ended.
 func contextError(ctx context.Context) error {
 	err := ctx.Err()
-	if err == context.DeadlineExceeded { //nolint:errorlint // ctx.Err returns exactly this value
+	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w: %w", registry.ErrUnavailable, err)
 	}
 	return err
@@ -240,8 +242,7 @@ func (s *Store) at(key string, rev int64) (registry.KV, bool) {
 }
 
 func (r *record) at(rev int64) (registry.KV, bool) {
-	for i := len(r.versions) - 1; i >= 0; i-- {
-		v := r.versions[i]
+	for _, v := range slices.Backward(r.versions) {
 		switch {
 		case v.kv.ModRevision > rev:
 		case v.deleted:

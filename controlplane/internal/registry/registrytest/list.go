@@ -55,8 +55,7 @@ var listGuarantees = []guarantee{
 	}},
 	{name: "a revision that was never reached is a ResetError", check: func(s *suite) {
 		_, err := s.Store.List(s.ctx, registry.ListRequest{Prefix: s.prefix, Revision: s.revision() + 1000})
-		var reset *registry.ResetError
-		if !errors.As(err, &reset) {
+		if _, ok := errors.AsType[*registry.ResetError](err); !ok {
 			s.Fatalf("err = %v", err)
 		}
 	}},
@@ -69,8 +68,7 @@ var listGuarantees = []guarantee{
 		s.put("k", "3")
 		s.Compact(s.T, kept)
 		_, err := s.Store.List(s.ctx, registry.ListRequest{Prefix: s.prefix, Revision: old})
-		var compacted *registry.CompactedError
-		if !errors.As(err, &compacted) {
+		if _, ok := errors.AsType[*registry.CompactedError](err); !ok {
 			s.Fatalf("err = %v", err)
 		}
 		resp := s.list(registry.ListRequest{Prefix: s.prefix, Revision: kept})

@@ -24,7 +24,7 @@ func (s *suite) watchPrefix(prefix string, after int64) *watcher {
 	w := &watcher{s: s, Watch: s.Store.Watch(ctx, prefix, after), last: after}
 	s.Cleanup(func() {
 		cancel()
-		for range w.C() { //nolint:revive // draining is the wait
+		for range w.C() {
 		}
 	})
 	return w

@@ -126,7 +126,7 @@ func TestCloseEndsForeignWatches(t *testing.T) {
 		t.Errorf("closing took %v", took)
 	}
 	cancel()
-	for range w.C() { //nolint:revive // draining is the wait
+	for range w.C() {
 	}
 	if !errors.Is(w.Err(), context.Canceled) {
 		t.Errorf("err = %v", w.Err())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -100,8 +101,8 @@ func (s *Server) Close() {
 		if s.etcd != nil {
 			s.etcd.Close()
 		}
-		for i := len(s.release) - 1; i >= 0; i-- {
-			s.release[i]()
+		for _, v := range slices.Backward(s.release) {
+			v()
 		}
 	})
 }
