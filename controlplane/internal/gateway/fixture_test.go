@@ -32,6 +32,8 @@ type api struct {
 	// answer makes the answers to a call: one for a unary method, any number for a stream.
 	answer func(method string, req proto.Message) ([]proto.Message, error)
 	header metadata.MD
+	// stream, where set, answers itself until done.
+	stream func(send func(proto.Message) error, done <-chan struct{})
 	// The last call.
 	method string
 	req    proto.Message
@@ -56,8 +58,12 @@ func (a *api) handle(_ any, stream grpc.ServerStream) error {
 	a.mu.Lock()
 	a.method, a.req = method, req
 	a.md, _ = metadata.FromIncomingContext(stream.Context())
-	answer, header := a.answer, a.header
+	answer, header, script := a.answer, a.header, a.stream
 	a.mu.Unlock()
+	if script != nil {
+		script(func(m proto.Message) error { return stream.SendMsg(m) }, stream.Context().Done())
+		return stream.Context().Err()
+	}
 	if header != nil {
 		if err := stream.SetHeader(header); err != nil {
 			return err
