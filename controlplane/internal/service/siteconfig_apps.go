@@ -1,0 +1,141 @@
+package service
+
+import (
+	"maps"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/catalog"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
+)
+
+// toggle is the site's switch for an app, to be changed.
+func (e *siteEdit) toggle(id string) *breakwaterv1.SiteApp {
+	c := e.rec.GetConfig()
+	if c.Apps == nil {
+		c.Apps = map[string]*breakwaterv1.SiteApp{}
+	}
+	if c.Apps[id] == nil {
+		c.Apps[id] = &breakwaterv1.SiteApp{}
+	}
+	return c.Apps[id]
+}
+
+// tidyApps forgets switches that are as if nobody had touched them, and keeps of the others
+// only what is decided.
+func (e *siteEdit) tidyApps() {
+	apps := e.rec.GetConfig().GetApps()
+	for id, t := range apps {
+		if !t.GetEnabled() && len(t.GetSettings().GetFields()) == 0 {
+			delete(apps, id)
+			continue
+		}
+		apps[id] = &breakwaterv1.SiteApp{Enabled: t.GetEnabled(), Settings: t.GetSettings()}
+	}
+	if len(apps) == 0 {
+		e.rec.GetConfig().Apps = nil
+	}
+}
+
+// siteAppOwned refuses a change of an app that only shows what another resource owns.
+func siteAppOwned(app *breakwaterv1.App, e *siteEdit, field string) error {
+	owner := app.GetOwner()
+	if owner == "" {
+		return nil
+	}
+	name := e.name.SiteName() + "/" + owner
+	err := rpcerr.Precondition(rpcerr.ReasonOwnedElsewhere, name,
+		"the app %s shows what %s says: change it there", catalog.ID(app), name)
+	err.Violations = []rpcerr.Violation{{Field: field, Rule: "owned_elsewhere", Message: "is changed in " + name}}
+	return err.WithMetadata("owner", owner).WithMetadata("app", catalog.ID(app))
+}
+
+// touchedApps are the IDs of the apps whose switch changed, in order.
+func (j siteJudge) touchedApps() []string {
+	before, after := j.edit.before.GetApps(), j.edit.rec.GetConfig().GetApps()
+	var ids []string
+	for _, id := range slices.Sorted(maps.Keys(after)) {
+		if j.all || !proto.Equal(before[id], after[id]) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// appViolations says what is wrong with the settings of an app that is on, or that gives
+// some. An app that is off and gives none may lack what it needs.
+func (j siteJudge) appViolations(id string) []rpcerr.Violation {
+	t := j.edit.rec.GetConfig().GetApps()[id]
+	if !t.GetEnabled() && len(t.GetSettings().GetFields()) == 0 {
+		return nil
+	}
+	found := j.apps.ValidateSettings(id, t.GetSettings())
+	for i := range found {
+		found[i].Field = j.app(id) + found[i].Field
+	}
+	return found
+}
+
+// appAllowed fails with PLAN_REQUIRED when the plan does not allow an app that is on, or a
+// setting of it.
+func (j siteJudge) appAllowed(id string) error {
+	t := j.edit.rec.GetConfig().GetApps()[id]
+	if !t.GetEnabled() {
+		return nil
+	}
+	found := j.apps.PlanViolations(j.edit.base.Plans, j.edit.plan(), id, t.GetSettings())
+	if len(found) == 0 {
+		return nil
+	}
+	field := found[0].Field
+	if field == "" {
+		field = "enabled"
+	}
+	err := rpcerr.PlanRequired(j.app(id)+field, found[0].RequiredPlan, "%s", found[0].Message).WithMetadata("app", id)
+	for _, v := range found[1:] {
+		err.Violations = append(err.Violations, rpcerr.Violation{Field: j.app(id) + v.Field, Rule: "plan", Message: v.Message})
+	}
+	return err
+}
+
+// conflicts fails with APP_CONFLICT when an app that was touched can't be on together with
+// another one. Views of settings count as on when what they show is.
+func (j siteJudge) conflicts(touched []string) error {
+	after := j.edit.rec.GetConfig()
+	var enabled []string
+	for id, t := range after.GetApps() {
+		if t.GetEnabled() {
+			enabled = append(enabled, id)
+		}
+	}
+	for _, app := range j.apps.All() {
+		if on, _, ok := siteAppView(app, after); ok && on {
+			enabled = append(enabled, catalog.ID(app))
+		}
+	}
+	for _, c := range j.apps.Conflicts(enabled) {
+		app, other := c.App, c.With
+		if !slices.Contains(touched, app) {
+			app, other = other, app
+		}
+		if !slices.Contains(touched, app) {
+			continue
+		}
+		err := rpcerr.Precondition(rpcerr.ReasonAppConflict, j.edit.name.SiteName()+"/apps/"+app,
+			"the apps %s and %s can't be on together: switch %s off first", app, other, other)
+		err.Violations = []rpcerr.Violation{{Field: j.app(app) + "enabled", Rule: "conflict", Message: "can't be on together with " + other}}
+		return err.WithMetadata("app", app).WithMetadata("conflictsWith", other)
+	}
+	return nil
+}
+
+// siteAppView is what an app shows that is owned elsewhere; ok is false for all others.
+func siteAppView(app *breakwaterv1.App, c *breakwaterv1.SiteConfig) (on bool, settings *structpb.Struct, ok bool) {
+	if app.GetOwner() == "" {
+		return false, nil, false
+	}
+	return catalog.View(catalog.ID(app), c.GetSettings(), c.GetThreatSettings())
+}
