@@ -15,7 +15,7 @@ func TestBodiesRefused(t *testing.T) {
 	for _, test := range []struct{ name, method, target, body, fields string }{
 		{"unknown", "POST", create, `{"domian":"a.test"}`, "domian"},
 		{"wrong case", "POST", create, `{"Domain":"a.test"}`, "Domain"},
-		{"unknown below", "POST", create, `{"origin":{"prot":1,"adress":"x"}}`, "origin.prot origin.adress"},
+		{"unknown below", "POST", create, `{"origin":{"prot":1,"addr":"x"}}`, "origin.prot origin.addr"},
 		{"unknown in a list", "PATCH", site + "/threatSettings", `{"firewallEntries":[{"cidr":"a"},{"cird":"b"}]}`, "firewallEntries[1].cird"},
 		{"unknown in a map", "POST", site + ":configure", `{"apps":{"x":{"enabeld":true}}}`, `apps["x"].enabeld`},
 		{"unknown in what is skipped", "POST", create, `{"x":{"y":[1,{"z":2}]},"w":0}`, "x w"},

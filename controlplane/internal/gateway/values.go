@@ -218,12 +218,13 @@ func fits(fd protoreflect.FieldDescriptor, tok json.Token) bool {
 			return err == nil
 		}
 		return isNumber
+	default:
+		if isText {
+			number = json.Number(text)
+		}
+		bits, signed := intSize(fd.Kind())
+		return (isText || isNumber) && wholeNumber(string(number), bits, signed)
 	}
-	if isText {
-		number = json.Number(text)
-	}
-	bits, signed := intSize(fd.Kind())
-	return (isText || isNumber) && wholeNumber(string(number), bits, signed)
 }
 
 func fitsWellKnown(md protoreflect.MessageDescriptor, text string, isText bool) bool {
@@ -242,7 +243,7 @@ func fitsWellKnown(md protoreflect.MessageDescriptor, text string, isText bool) 
 }
 
 func intSize(kind protoreflect.Kind) (bits int, signed bool) {
-	switch kind { //nolint:exhaustive // The others are no integers.
+	switch kind {
 	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind:
 		return 32, true
 	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
@@ -299,10 +300,11 @@ func wantOf(fd protoreflect.FieldDescriptor) string {
 			return `must be a duration in seconds, as in "90s"`
 		}
 		return "must be an object"
+	default:
+		bits, signed := intSize(fd.Kind())
+		if signed {
+			return fmt.Sprintf("must be a whole number of at most %d bits", bits)
+		}
+		return fmt.Sprintf("must be a whole number of at most %d bits that is not negative", bits)
 	}
-	bits, signed := intSize(fd.Kind())
-	if signed {
-		return fmt.Sprintf("must be a whole number of at most %d bits", bits)
-	}
-	return fmt.Sprintf("must be a whole number of at most %d bits that is not negative", bits)
 }

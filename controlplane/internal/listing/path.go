@@ -2,6 +2,7 @@ package listing
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -91,10 +92,8 @@ func findField(md protoreflect.MessageDescriptor, name string) protoreflect.Fiel
 		return nil
 	}
 	behaviors, _ := proto.GetExtension(fd.Options(), annotations.E_FieldBehavior).([]annotations.FieldBehavior)
-	for _, b := range behaviors {
-		if b == annotations.FieldBehavior_INPUT_ONLY {
-			return nil
-		}
+	if slices.Contains(behaviors, annotations.FieldBehavior_INPUT_ONLY) {
+		return nil
 	}
 	return fd
 }

@@ -20,7 +20,7 @@ type Options struct {
 	Ignore []string
 	// Same says whether two texts of the immutable field at the path mean the same, such as
 	// a domain in two spellings. Exact equality where nil.
-	Same func(path, old, new string) bool
+	Same func(path, stored, update string) bool
 }
 
 // Apply changes dst, a stored resource, as src under mask asks, and returns the JSON paths

@@ -12,7 +12,7 @@ import (
 // normalised are Options with JSON paths.
 type normalised struct {
 	whole, ignore map[string]bool
-	same          func(path, old, new string) bool
+	same          func(path, stored, update string) bool
 }
 
 func normalise(md protoreflect.MessageDescriptor, opts Options) normalised {

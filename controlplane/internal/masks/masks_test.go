@@ -116,7 +116,7 @@ func TestApply(t *testing.T) {
 			before := proto.Clone(src)
 			changed, err := Apply(dst, src, mask(test.paths), Options{
 				Whole: []string{"settings"},
-				Same:  func(_, old, new string) bool { return strings.EqualFold(old, new) },
+				Same:  func(_, a, b string) bool { return strings.EqualFold(a, b) },
 			})
 			if err != nil {
 				t.Fatal(err)
