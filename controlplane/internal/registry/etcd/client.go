@@ -23,13 +23,12 @@ type ClientConfig struct {
 	// Endpoints are the members' client URLs, such as https://etcd-1:2379 or
 	// unix:///run/etcd.sock.
 	Endpoints []string
-	// CAFile, CertFile and KeyFile are PEM files. CAFile alone verifies the servers;
-	// CertFile and KeyFile, always together, identify the client.
+	// CAFile, CertFile and KeyFile are PEM files. CAFile alone verifies the servers, whose
+	// certificates must name the hosts of the endpoints; CertFile and KeyFile, always
+	// together, identify the client.
 	CAFile, CertFile, KeyFile string
-	// ServerName is the name to verify in place of the endpoint's own.
-	ServerName string
 	// Username turns on password authentication. The password comes from PasswordFile or,
-	// where that is empty, from Password.
+	// where that is empty, from Password. The user needs leave to read and write all keys.
 	Username, Password, PasswordFile string
 	// DialTimeout bounds the first contact; zero means 5 s.
 	DialTimeout time.Duration
@@ -137,7 +136,7 @@ func (c ClientConfig) password() (string, error) {
 }
 
 func (c ClientConfig) tlsConfig() (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
+	t := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.CAFile != "" {
 		pem, err := os.ReadFile(c.CAFile)
 		if err != nil {
