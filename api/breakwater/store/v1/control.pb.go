@@ -1724,7 +1724,12 @@ type ReleaseProgress_Wave struct {
 	// The servers that its gate needs, frozen at entry.
 	Servers []*ReleaseProgress_FrozenServer `protobuf:"bytes,5,rep,name=servers,proto3" json:"servers,omitempty"`
 	// The data centers that went dark.
-	Losses        []*ReleaseProgress_Loss `protobuf:"bytes,6,rep,name=losses,proto3" json:"losses,omitempty"`
+	Losses []*ReleaseProgress_Loss `protobuf:"bytes,6,rep,name=losses,proto3" json:"losses,omitempty"`
+	// How many servers its gate needed; the servers themselves are forgotten once the
+	// release passed every wave.
+	ServerCount int32 `protobuf:"varint,7,opt,name=server_count,json=serverCount,proto3" json:"server_count,omitempty"`
+	// How many of them attested.
+	AttestedCount int32 `protobuf:"varint,8,opt,name=attested_count,json=attestedCount,proto3" json:"attested_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1799,6 +1804,20 @@ func (x *ReleaseProgress_Wave) GetLosses() []*ReleaseProgress_Loss {
 		return x.Losses
 	}
 	return nil
+}
+
+func (x *ReleaseProgress_Wave) GetServerCount() int32 {
+	if x != nil {
+		return x.ServerCount
+	}
+	return 0
+}
+
+func (x *ReleaseProgress_Wave) GetAttestedCount() int32 {
+	if x != nil {
+		return x.AttestedCount
+	}
+	return 0
 }
 
 // FrozenServer is one server that a gate needs.
@@ -2145,7 +2164,7 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\x05Group\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x05R\x04size\x12\x14\n" +
 	"\x05hurts\x18\x02 \x01(\bR\x05hurts\x12\x16\n" +
-	"\x06paired\x18\x03 \x01(\bR\x06paired\"\x80\n" +
+	"\x06paired\x18\x03 \x01(\bR\x06paired\"\xca\n" +
 	"\n" +
 	"\x0fReleaseProgress\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x16\n" +
@@ -2162,7 +2181,7 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	" \x01(\x05R\achanges\x12)\n" +
 	"\x10covered_revision\x18\v \x01(\x03R\x0fcoveredRevision\x12#\n" +
 	"\rfrom_revision\x18\f \x01(\x03R\ffromRevision\x128\n" +
-	"\x05cause\x18\r \x01(\x0e2\".breakwater.edge.v1.Manifest.CauseR\x05cause\x1a\xdc\x02\n" +
+	"\x05cause\x18\r \x01(\x0e2\".breakwater.edge.v1.Manifest.CauseR\x05cause\x1a\xa6\x03\n" +
 	"\x04Wave\x12!\n" +
 	"\fdata_centers\x18\x01 \x03(\tR\vdataCenters\x12-\n" +
 	"\x04bake\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04bake\x129\n" +
@@ -2170,7 +2189,9 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"enter_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tenterTime\x127\n" +
 	"\tpass_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bpassTime\x12K\n" +
 	"\aservers\x18\x05 \x03(\v21.breakwater.store.v1.ReleaseProgress.FrozenServerR\aservers\x12A\n" +
-	"\x06losses\x18\x06 \x03(\v2).breakwater.store.v1.ReleaseProgress.LossR\x06losses\x1a\x9f\x01\n" +
+	"\x06losses\x18\x06 \x03(\v2).breakwater.store.v1.ReleaseProgress.LossR\x06losses\x12!\n" +
+	"\fserver_count\x18\a \x01(\x05R\vserverCount\x12%\n" +
+	"\x0eattested_count\x18\b \x01(\x05R\rattestedCount\x1a\x9f\x01\n" +
 	"\fFrozenServer\x12\x1f\n" +
 	"\vdata_center\x18\x01 \x01(\tR\n" +
 	"dataCenter\x12\x16\n" +
