@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
@@ -43,58 +42,43 @@ func newKeeper(store registry.Store, cfg Config) *keeper {
 	return &keeper{store: store, cfg: cfg, inFlight: map[string]struct{}{}}
 }
 
-// keptKey scopes a client's key to principal and method.
+// keptKey scopes a client's key to principal and method. A program that acts for a member
+// is another principal for each of them.
 func keptKey(info call.Info) string {
-	sum := sha256.Sum256([]byte(info.Principal.ID + "\x00" + info.FullMethod + "\x00" + info.IdempotencyKey))
-	return resource.Idempotency(hex.EncodeToString(sum[:]))
+	h := sha256.New()
+	for _, part := range []string{info.Principal.ID, info.Principal.OnBehalfOf, info.FullMethod, info.IdempotencyKey} {
+		h.Write([]byte(part))
+		h.Write([]byte{0})
+	}
+	return resource.Idempotency(hex.EncodeToString(h.Sum(nil)))
 }
 
-// begin answers from a kept answer (done), or marks the key as in flight until release.
-func (k *keeper) begin(ctx context.Context, info call.Info, answer proto.Message) (done bool, release func(), err error) {
+// claim marks the key as in flight here until release.
+func (k *keeper) claim(info call.Info) (release func(), err error) {
 	key := keptKey(info)
 	k.mu.Lock()
-	_, busy := k.inFlight[key]
-	if !busy {
-		k.inFlight[key] = struct{}{}
+	defer k.mu.Unlock()
+	if _, busy := k.inFlight[key]; busy {
+		return nil, rpcerr.Aborted(rpcerr.ReasonIdempotencyInProgress,
+			"the first call with this idempotency key is still running: try again")
 	}
-	k.mu.Unlock()
-	if busy {
-		return false, nil, errInProgress
-	}
-	release = func() {
+	k.inFlight[key] = struct{}{}
+	return func() {
 		k.mu.Lock()
+		defer k.mu.Unlock()
 		delete(k.inFlight, key)
-		k.mu.Unlock()
-	}
-	kv, err := k.store.Get(ctx, key)
-	switch {
-	case errors.Is(err, registry.ErrNotFound):
-		return false, release, nil
-	case err != nil:
-		release()
-		return false, nil, err
-	}
-	defer release()
-	return true, nil, k.replay(kv, info, answer)
+	}, nil
 }
 
-var errInProgress = rpcerr.Failed(codes.Aborted, rpcerr.ReasonIdempotencyInProgress,
-	"the first call with this idempotency key is still running: try again")
-
-// conflict looks whether a failed compare was lost to another replica's run of the same
-// idempotency key; then its answer is ours.
-func (k *keeper) conflict(_ context.Context, info call.Info, c *registry.ConflictError, answer proto.Message) (proto.Message, error) {
-	if info.IdempotencyKey == "" {
-		return nil, nil
+// find looks for the answer of an earlier run of the call's key and reads it into answer.
+// With found, the error says that the answer can't be given again. Where the store can't be
+// asked nothing is found, and the caller's own error stands.
+func (k *keeper) find(ctx context.Context, info call.Info, answer proto.Message) (found bool, err error) {
+	kv, err := k.store.Get(ctx, keptKey(info))
+	if err != nil {
+		return false, nil //nolint:nilerr // See above.
 	}
-	kv, ok := c.Current[keptKey(info)]
-	if !ok {
-		return nil, nil
-	}
-	if err := k.replay(kv, info, answer); err != nil {
-		return nil, err
-	}
-	return answer, nil
+	return true, k.replay(kv, info, answer)
 }
 
 func (k *keeper) replay(kv registry.KV, info call.Info, answer proto.Message) error {
@@ -103,8 +87,10 @@ func (k *keeper) replay(kv registry.KV, info call.Info, answer proto.Message) er
 		return fmt.Errorf("change: kept answer: %w", err)
 	}
 	if string(rec.GetRequestSha256()) != string(info.RequestDigest[:]) {
-		return rpcerr.Failed(codes.InvalidArgument, rpcerr.ReasonIdempotencyKeyReused,
-			"this idempotency key was used with another request")
+		return rpcerr.Malformed(rpcerr.ReasonIdempotencyKeyReused, "this idempotency key was used with another request")
+	}
+	if want := string(answer.ProtoReflect().Descriptor().FullName()); rec.GetResponseType() != want {
+		return fmt.Errorf("change: kept answer is a %s, not a %s", rec.GetResponseType(), want)
 	}
 	b := rec.GetResponse()
 	if rec.GetSealed() {
@@ -170,34 +156,55 @@ func (k *keeper) bucketLease(ctx context.Context) (registry.LeaseID, error) {
 	return id, nil
 }
 
+// forgetLease makes the next answer take a new lease.
+func (k *keeper) forgetLease() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lease = 0
+}
+
 // EraseAnswers removes the kept answers that hold a secret of the named resource, as part
-// of the change that rolls or revokes it. A repeat of their calls then fails clearly.
+// of the change that rolls or revokes it. A repeat of their calls then fails clearly. The
+// change must read and write the resource itself, so that no answer appears meanwhile.
 func (tx *Tx) EraseAnswers(resourceName string) error {
-	page, err := tx.writer.store.List(tx.ctx, registry.ListRequest{Prefix: resource.IdempotencyOf(resourceName, ""), Limit: 1000})
-	if err != nil {
-		return err
-	}
-	for _, ref := range page.KVs {
-		key := resource.IdempotencyFromRef(ref.Key)
-		kv, err := tx.writer.store.Get(tx.ctx, key)
-		if errors.Is(err, registry.ErrNotFound) {
-			continue
-		}
+	req := registry.ListRequest{Prefix: resource.IdempotencyOf(resourceName, "")}
+	for {
+		page, err := tx.writer.store.List(tx.ctx, req)
 		if err != nil {
 			return err
 		}
-		var rec storev1.IdempotencyRecord
-		if err := proto.Unmarshal(kv.Value, &rec); err != nil {
-			return fmt.Errorf("change: kept answer: %w", err)
+		for _, ref := range page.KVs {
+			if err := tx.eraseAnswer(ref.Key); err != nil {
+				return err
+			}
+			req.After = ref.Key
 		}
-		rec.Response = nil
-		value, err := proto.Marshal(&rec)
-		if err != nil {
-			return fmt.Errorf("change: kept answer: %w", err)
+		if !page.More {
+			return nil
 		}
-		tx.read[key] = kv.ModRevision
-		tx.op(registry.PutLeased(key, value, kv.Lease))
-		tx.op(registry.Delete(ref.Key))
 	}
+}
+
+func (tx *Tx) eraseAnswer(ref string) error {
+	key := resource.IdempotencyFromRef(ref)
+	kv, err := tx.writer.store.Get(tx.ctx, key)
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var rec storev1.IdempotencyRecord
+	if err := proto.Unmarshal(kv.Value, &rec); err != nil {
+		return fmt.Errorf("change: kept answer: %w", err)
+	}
+	rec.Response = nil
+	value, err := proto.Marshal(&rec)
+	if err != nil {
+		return fmt.Errorf("change: kept answer: %w", err)
+	}
+	tx.read[key] = kv.ModRevision
+	tx.op(registry.PutLeased(key, value, kv.Lease))
+	tx.op(registry.Delete(ref))
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
-	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
 
 // Tx is one attempt at a change. It belongs to the one goroutine that runs the function.
@@ -89,12 +90,16 @@ func (tx *Tx) RevisionOf(key string) int64 { return tx.read[key] }
 // view, and makes the change depend on each. It does not see the change's own writes, and
 // a key that appears at the same time is not noticed: guard sums with a key of their own.
 func (tx *Tx) List(prefix string, limit int) ([]registry.KV, error) {
-	kvs, _ := tx.view.List(prefix, "", limit)
-	for _, kv := range kvs {
+	seen, _ := tx.view.List(prefix, "", limit)
+	kvs := make([]registry.KV, 0, len(seen))
+	for _, kv := range seen {
 		if newer, ok := tx.fresh[kv.Key]; ok {
 			kv = newer
 		}
 		tx.read[kv.Key] = kv.ModRevision
+		if kv.ModRevision != 0 {
+			kvs = append(kvs, kv)
+		}
 	}
 	return kvs, nil
 }
@@ -130,8 +135,13 @@ func (tx *Tx) Put(key string, m proto.Message) error {
 	return nil
 }
 
-// PutNew is Put for a key that must not exist.
+// PutNew is Put for a key that must not exist, as one with a random ID. Where something
+// else took the key the change fails; a caller who can choose the key should ask
+// [Tx.Exists] first and give a better reason.
 func (tx *Tx) PutNew(key string, m proto.Message) error {
+	if kv, ok := tx.fresh[key]; ok && kv.ModRevision != 0 {
+		return rpcerr.Aborted(rpcerr.ReasonConcurrentChange, "something with the same ID was made at the same time: try again")
+	}
 	if _, ok := tx.read[key]; !ok {
 		tx.read[key] = 0
 	}
@@ -159,15 +169,18 @@ func (tx *Tx) Audit(event *breakwaterv1.AuditEvent) { tx.audits = append(tx.audi
 // is sealed, and it is erased when the named resource is rolled or revoked.
 func (tx *Tx) SecretIn(resourceName string) { tx.erasedWith = resourceName }
 
-func (tx *Tx) pendingAudits(tenant resource.Tenant) error {
-	info := tx.Call()
-	for _, e := range tx.audits {
-		fillEvent(e, info, tx.now)
-		id := tx.writer.cfg.NewID(tx.now)
-		e.Name = resource.AccountName(tenant.Account()) + "/auditEvents/" + id
-		if err := tx.Put(tenant.AuditNew(id), e); err != nil {
-			return err
-		}
+// txn is the transaction that the function decided on, in a fixed order.
+func (tx *Tx) txn() registry.Txn {
+	out := registry.Txn{
+		If:   make([]registry.Compare, 0, len(tx.read)),
+		Then: make([]registry.Op, 0, len(tx.order)),
 	}
-	return nil
+	for key, rev := range tx.read {
+		out.If = append(out.If, registry.Compare{Key: key, ModRevision: rev})
+	}
+	slices.SortFunc(out.If, func(a, b registry.Compare) int { return strings.Compare(a.Key, b.Key) })
+	for _, key := range tx.order {
+		out.Then = append(out.Then, tx.ops[key])
+	}
+	return out
 }
