@@ -28,19 +28,22 @@ func benchTxn(i int64) registry.Txn {
 	}
 }
 
-// BenchmarkCommit compares the store with the bare client, with writes synced to disk as in
-// production.
+// BenchmarkCommit compares the store with the bare client over a socket, with writes synced
+// to disk as in production.
 func BenchmarkCommit(b *testing.B) {
 	for _, writers := range []int{1, 64} {
-		for _, raw := range []bool{true, false} {
-			name := map[bool]string{true: "raw", false: "store"}[raw]
-			b.Run(fmt.Sprintf("%s/writers=%d", name, writers), func(b *testing.B) {
+		for _, way := range []string{"raw", "socket", "local"} {
+			b.Run(fmt.Sprintf("%s/writers=%d", way, writers), func(b *testing.B) {
 				server, err := embedded.Start(b.Context(), embedded.Config{Dir: b.TempDir()})
 				if err != nil {
 					b.Fatal(err)
 				}
 				b.Cleanup(server.Close)
-				store := etcd.New(server.Client(), etcd.Config{})
+				client := server.Client()
+				if way != "local" {
+					client = dial(b, server)
+				}
+				store := etcd.New(client, etcd.Config{})
 				var n atomic.Int64
 				b.SetParallelism(max(1, writers/2)) // times the two cores of the reference machine
 				b.ReportAllocs()
@@ -48,8 +51,8 @@ func BenchmarkCommit(b *testing.B) {
 				b.RunParallel(func(pb *testing.PB) {
 					for pb.Next() {
 						var err error
-						if txn := benchTxn(n.Add(1)); raw {
-							err = commitRaw(b, server.Client(), txn)
+						if txn := benchTxn(n.Add(1)); way == "raw" {
+							err = commitRaw(b, client, txn)
 						} else {
 							_, err = store.Commit(b.Context(), txn)
 						}
@@ -75,12 +78,17 @@ func commitRaw(b *testing.B, client *clientv3.Client, txn registry.Txn) error {
 }
 
 func BenchmarkGet(b *testing.B) {
-	store := etcd.New(start(b, embedded.Config{}).Client(), etcd.Config{})
-	put(b, store, "k", "v")
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := store.Get(b.Context(), "k"); err != nil {
-			b.Fatal(err)
-		}
+	server := start(b, embedded.Config{})
+	for name, client := range map[string]*clientv3.Client{"local": server.Client(), "socket": dial(b, server)} {
+		b.Run(name, func(b *testing.B) {
+			store := etcd.New(client, etcd.Config{})
+			put(b, store, "k", "v")
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := store.Get(b.Context(), "k"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

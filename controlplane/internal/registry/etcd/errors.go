@@ -23,10 +23,14 @@ func readError(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", registry.ErrUnavailable, ctx.Err())
+	}
 	if known := knownError(err); known != nil {
 		return known
 	}
-	if status.Code(err) == codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded ||
+		isAny(err, errDeadline) {
 		return fmt.Errorf("%w: %w", registry.ErrUnavailable, context.DeadlineExceeded)
 	}
 	return fmt.Errorf("%w: %w", registry.ErrUnavailable, err)
@@ -49,6 +53,9 @@ func writeError(ctx context.Context, err error) error {
 	}
 	return fmt.Errorf("%w: %w", registry.ErrUnknownOutcome, err)
 }
+
+// errDeadline is how etcd's code reports a deadline when it is called as a function.
+var errDeadline = rpctypes.Error(rpctypes.ErrGRPCDeadlineExceeded)
 
 // knownError maps what etcd says about the request itself, or returns nil.
 func knownError(err error) error {

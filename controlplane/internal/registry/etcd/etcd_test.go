@@ -59,17 +59,27 @@ func put(t testing.TB, s *etcd.Store, key, value string) int64 {
 	return rev
 }
 
+// TestConformance runs the suite over function calls and over a socket, which is how an
+// external etcd is reached.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	server := start(t, embedded.Config{})
-	store := etcd.New(server.Client(), etcd.Config{ProgressInterval: 100 * time.Millisecond})
-	registrytest.Run(t, func(t *testing.T) registrytest.Harness {
-		t.Helper()
-		return registrytest.Harness{
-			Store:   store,
-			Compact: func(t *testing.T, rev int64) { t.Helper(); compact(t, server.Client(), rev) },
-		}
-	})
+	for name, connect := range map[string]func(testing.TB, *embedded.Server) *clientv3.Client{
+		"local":  func(_ testing.TB, s *embedded.Server) *clientv3.Client { return s.Client() },
+		"socket": dial,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := connect(t, start(t, embedded.Config{}))
+			store := etcd.New(client, etcd.Config{ProgressInterval: 100 * time.Millisecond})
+			registrytest.Run(t, func(t *testing.T) registrytest.Harness {
+				t.Helper()
+				return registrytest.Harness{
+					Store:   store,
+					Compact: func(t *testing.T, rev int64) { t.Helper(); compact(t, client, rev) },
+				}
+			})
+		})
+	}
 }
 
 func TestCheckLimits(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 type Server struct {
 	etcd      *embed.Etcd
 	client    *clientv3.Client
+	kv        *localKV
 	endpoints []string
 
 	stopping context.Context //nolint:containedctx // it ends the server's streams
@@ -78,10 +79,15 @@ func (s *Server) start(ctx context.Context, cfg Config) error {
 		}
 	}
 	s.client, err = etcd.Dial(ctx, etcd.ClientConfig{Endpoints: s.endpoints[:1], Logger: cfg.Logger})
-	return err
+	if err != nil {
+		return err
+	}
+	s.kv = useLocalKV(s.client, s.etcd.Server)
+	return nil
 }
 
-// Client returns a client that the server owns: it ends with [Server.Close].
+// Client returns a client that the server owns: it ends with [Server.Close]. Its reads and
+// transactions are function calls; a client of [Server.Endpoints] sends them.
 func (s *Server) Client() *clientv3.Client { return s.client }
 
 // Endpoints returns the URLs for other clients on this machine, the unix socket first.
@@ -95,6 +101,9 @@ func (s *Server) Done() <-chan struct{} { return s.etcd.Server.StopNotify() }
 func (s *Server) Close() {
 	s.close.Do(func() {
 		s.stop()
+		if s.kv != nil {
+			s.kv.close()
+		}
 		if s.client != nil {
 			_ = s.client.Close()
 		}
