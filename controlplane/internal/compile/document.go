@@ -1,8 +1,6 @@
 package compile
 
 import (
-	"slices"
-
 	"google.golang.org/protobuf/proto"
 
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
@@ -69,9 +67,4 @@ func document(id wire.DocumentID, m proto.Message, limits *opsv1.Limits) (Docume
 		return Document{}, invalid(id.Kind, "utf8", "the document %v can't be serialised: %v", id, err)
 	}
 	return Document{ID: id, Bytes: b, Sum: wire.SumOf(b)}, nil
-}
-
-func sorted(docs []Document) []Document {
-	slices.SortFunc(docs, func(a, b Document) int { return a.ID.Compare(b.ID) })
-	return docs
 }

@@ -33,44 +33,54 @@ func (in SiteInput) Served() bool {
 // Site compiles a site to its documents, in order of their IDs; none where it is not
 // served. It fails as a whole with the first problem that [Check] finds.
 func Site(in SiteInput) ([]Document, error) {
+	return site(in, func(string) bool { return true })
+}
+
+// SiteIn is [Site] for the documents of one channel; only the routine one looks at the
+// zone.
+func SiteIn(in SiteInput, c wire.Channel) ([]Document, error) {
+	return site(in, func(kind string) bool {
+		of, _ := wire.ChannelOf(kind)
+		return of == c
+	})
+}
+
+func site(in SiteInput, wanted func(kind string) bool) ([]Document, error) {
 	if !in.Served() {
 		return nil, nil
 	}
 	if problems := Check(in); len(problems) > 0 {
 		return nil, problems[0]
 	}
-	limits := effective(in.Limits)
-	domain := in.Record.GetSite().GetDomain()
+	rec, domain := in.Record, in.Record.GetSite().GetDomain()
+	parts := map[string]func() (proto.Message, error){
+		wire.KindSite:   func() (proto.Message, error) { return siteDocument(rec), nil },
+		wire.KindShield: func() (proto.Message, error) { return shieldDocument(domain, rec.GetConfig().GetThreatSettings()), nil },
+	}
+	if p := rec.GetPurges(); p.GetEverythingEpoch() != 0 || len(p.GetEntries()) > 0 {
+		parts[wire.KindPurge] = func() (proto.Message, error) {
+			return &edgev1.PurgeDocument{Domain: domain, EverythingEpoch: p.GetEverythingEpoch(), Entries: p.GetEntries()}, nil
+		}
+	}
+	if rec.GetSite().GetSetup() == breakwaterv1.Site_FULL {
+		parts[wire.KindDNS] = func() (proto.Message, error) { return dnsDocument(in) }
+	}
 	var docs []Document
-	add := func(kind string, m proto.Message) error {
-		d, err := document(wire.DocumentID{Kind: kind, ID: domain}, m, limits)
-		if err == nil {
-			docs = append(docs, d)
+	for _, kind := range slices.Sorted(maps.Keys(parts)) {
+		if !wanted(kind) {
+			continue
 		}
-		return err
-	}
-	if err := add(wire.KindSite, siteDocument(in.Record)); err != nil {
-		return nil, err
-	}
-	if err := add(wire.KindShield, shieldDocument(domain, in.Record.GetConfig().GetThreatSettings())); err != nil {
-		return nil, err
-	}
-	if p := in.Record.GetPurges(); p.GetEverythingEpoch() != 0 || len(p.GetEntries()) > 0 {
-		purge := &edgev1.PurgeDocument{Domain: domain, EverythingEpoch: p.GetEverythingEpoch(), Entries: p.GetEntries()}
-		if err := add(wire.KindPurge, purge); err != nil {
-			return nil, err
-		}
-	}
-	if in.Record.GetSite().GetSetup() == breakwaterv1.Site_FULL {
-		dns, err := dnsDocument(in)
+		m, err := parts[kind]()
 		if err != nil {
 			return nil, err
 		}
-		if err := add(wire.KindDNS, dns); err != nil {
+		doc, err := document(wire.DocumentID{Kind: kind, ID: domain}, m, effective(in.Limits))
+		if err != nil {
 			return nil, err
 		}
+		docs = append(docs, doc)
 	}
-	return sorted(docs), nil
+	return docs, nil
 }
 
 func siteDocument(rec *storev1.SiteRecord) *edgev1.SiteDocument {

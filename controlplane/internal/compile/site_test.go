@@ -12,6 +12,7 @@ import (
 	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
 
 func TestWhoHasDocuments(t *testing.T) {
@@ -53,6 +54,31 @@ func TestWhoHasDocuments(t *testing.T) {
 	in.Record.Purges = nil
 	if got := ids(in); !slices.Equal(got, []string{"shield", "site"}) {
 		t.Errorf("a partial site has %v", got)
+	}
+}
+
+// TestSiteIn checks that the channels share a site's documents out without loss.
+func TestSiteIn(t *testing.T) {
+	in := input(t, "testdata/full.json")
+	all, err := Site(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts []Document
+	for _, c := range wire.Channels() {
+		docs, err := SiteIn(in, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, docs...)
+	}
+	if len(parts) != len(all) {
+		t.Fatalf("%d documents in channels, %d in all", len(parts), len(all))
+	}
+	for _, d := range all {
+		if !slices.ContainsFunc(parts, func(p Document) bool { return p.ID == d.ID && p.Sum == d.Sum }) {
+			t.Errorf("%v is in no channel", d.ID)
+		}
 	}
 }
 
