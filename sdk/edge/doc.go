@@ -1,0 +1,43 @@
+// Package edge is the agent: it runs on every server of a data center, follows what the
+// control plane releases, and hands it to the server's data plane.
+//
+//	etcd ── one watch ──▶ feed ──▶ worker ──▶ store ──▶ Applier (the data plane)
+//	                                  │                    ▲
+//	                                  ▼                    │ health checks
+//	              control plane ◀── reports ◀──────────────┘
+//
+// # What it does on a target
+//
+// A target names the release of a channel that this data center must serve. The agent
+// finds the way from what serves to there: forward and back over signed manifests, through
+// a common ancestor, or from a base when there is no way. It checks signatures, numbers,
+// every document's digest and the state hash, writes the new generation to its store as
+// applying, calls the [Applier] under a watchdog, marks it applied, and reports. Nothing
+// is decoded before a target names it. If anything does not check out, what serves goes on
+// serving and the release is rejected. Only the newest target of a channel counts.
+//
+// # What it does without
+//
+// It starts from its store, with no control plane and no etcd, from the newest generation
+// that is whole, and serves it for as long as needed. A target that disappears changes
+// nothing.
+//
+// # What it refuses
+//
+// A release that the data plane refused, did not finish, or crashed on is not tried again
+// under the same target; another target, with a higher sequence, is a new order. A
+// descendant of a refused release is refused too, until the refused one is abandoned. A
+// generation that is found applying at start crashed its server: it is undone and refused,
+// with the document that the data plane had in hand ([Generation.InHand]). Where the
+// process was stopped in order, or the whole machine started anew, it is tried once more.
+// An agent does not roll back by itself when a health check fails after applying: it says
+// so, and the control plane decides.
+//
+// # Ownership
+//
+// [Agent.Run] owns the store and every goroutine, and waits for them; the etcd client and
+// the report connection belong to whoever made them. One exception: an Applier that does
+// not return after its context ended cannot be waited for; Run gives up with [ErrStuck],
+// for a supervisor to restart the server. The Applier is called by one goroutine at a
+// time, but for Healthy, which may be called at any moment.
+package edge

@@ -1,0 +1,130 @@
+package edge
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
+)
+
+// minReportInterval keeps a control plane from asking for a flood.
+const minReportInterval = 100 * time.Millisecond
+
+// report keeps one stream of reports open.
+func (a *Agent) report(ctx context.Context) {
+	client := edgev1.NewEdgeServiceClient(a.cfg.Report)
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		taken, err := a.reportStream(ctx, client)
+		if ctx.Err() != nil {
+			return
+		}
+		if taken {
+			attempt = 0
+		}
+		a.cfg.Logger.Info("edge: reports are interrupted", "error", err)
+		timer := a.cfg.Clock.NewTimer(a.cfg.pause(attempt))
+		select {
+		case <-ctx.Done():
+		case <-timer.Chan():
+		}
+		timer.Stop()
+	}
+}
+
+// reportStream reports until the stream ends. It says whether any report was taken.
+func (a *Agent) reportStream(ctx context.Context, client edgev1.EdgeServiceClient) (taken bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	stream, err := client.Report(ctx)
+	if err != nil {
+		cancel()
+		return false, err
+	}
+	answers, ended := make(chan time.Duration), make(chan error, 1)
+	go receive(ctx, stream, answers, ended)
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	interval := a.cfg.ReportInterval
+	for {
+		if err := stream.Send(a.snapshot()); err != nil {
+			cancel()
+			cause := <-ended // says more than the failed sending
+			ended <- cause
+			return taken, cause
+		}
+		due := a.cfg.Clock.NewTimer(interval)
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				due.Stop()
+				return taken, ctx.Err()
+			case err := <-ended:
+				ended <- err
+				due.Stop()
+				return taken, err
+			case wanted := <-answers:
+				taken = true
+				if wanted > 0 {
+					interval = max(wanted, minReportInterval)
+				}
+			case <-a.state.changed:
+				waiting = false
+			case <-due.Chan():
+				waiting = false
+			}
+		}
+		due.Stop()
+	}
+}
+
+// receive hands on the intervals that the control plane answers.
+func receive(ctx context.Context, stream grpc.BidiStreamingClient[edgev1.ReportRequest, edgev1.ReportResponse],
+	answers chan<- time.Duration, ended chan<- error,
+) {
+	for {
+		resp, err := stream.Recv()
+		if err != nil {
+			ended <- err
+			return
+		}
+		select {
+		case answers <- resp.GetInterval().AsDuration():
+		case <-ctx.Done():
+			ended <- ctx.Err()
+			return
+		}
+	}
+}
+
+// snapshot is all that the server says of itself now.
+func (a *Agent) snapshot() *edgev1.ReportRequest {
+	s := a.state
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reports++
+	out := &edgev1.ReportRequest{
+		DataCenter: a.cfg.DataCenter, Server: a.cfg.Server, AgentVersion: a.cfg.Version,
+		Incarnation: s.incarnation, Sequence: s.reports,
+		Healthy: s.serving && s.healthy, Detail: s.describe(),
+		Channels: make([]*edgev1.ChannelReport, 0, len(s.channels)),
+	}
+	for _, name := range wire.Channels() {
+		c := s.channels[name]
+		r := &edgev1.ChannelReport{
+			Channel: string(name), TargetSequence: c.acted, Applying: c.applying,
+			HealthyFor: durationpb.New(s.healthyFor(c)),
+		}
+		r.Rejections = append(r.Rejections, c.rejections...)
+		if s.serving {
+			hash := c.stateHash()
+			r.Release, r.StateHash, r.Documents = c.serving.Release, hash[:], c.serving.Documents
+		}
+		out.Channels = append(out.Channels, r)
+	}
+	return out
+}

@@ -1,0 +1,112 @@
+package edge
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/internal/store"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
+)
+
+// state is what an agent knows of itself. The worker and the health checks write it, and
+// the reports read it.
+type state struct {
+	mu sync.Mutex
+
+	incarnation string
+	reports     int64
+	channels    map[wire.Channel]*channel
+
+	// serving says that the data plane has what the channels say.
+	serving bool
+	healthy bool
+	detail  string
+	// since is when the data plane became healthy, and checked when it was last found so.
+	since, checked time.Time
+	// problem is what keeps the agent from doing what it should.
+	problem string
+
+	// changed gets a value when a report is due.
+	changed chan struct{}
+}
+
+// channel is where a server is with one channel.
+type channel struct {
+	serving    store.Generation // zero before the first
+	acted      int64            // sequence of the target last acted on
+	applied    time.Time
+	bake       time.Duration
+	attested   bool
+	applying   int64
+	hash       *wire.StateHash // what the last scrub computed, where that differs
+	rejections []*edgev1.Rejection
+}
+
+func newState() *state {
+	s := &state{channels: map[wire.Channel]*channel{}, changed: make(chan struct{}, 1), detail: "not checked yet"}
+	for _, c := range wire.Channels() {
+		s.channels[c] = &channel{}
+	}
+	return s
+}
+
+// update changes the state and makes a report due.
+func (s *state) update(f func()) {
+	s.mu.Lock()
+	f()
+	s.mu.Unlock()
+	s.notify()
+}
+
+func (s *state) notify() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// read copies what is known of a channel.
+func (s *state) read(c wire.Channel) channel {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	copied := *s.channels[c]
+	copied.rejections = slices.Clone(copied.rejections)
+	return copied
+}
+
+// rejected returns the rejection of a release, or nil.
+func (c channel) rejected(n int64) *edgev1.Rejection {
+	for _, r := range c.rejections {
+		if r.GetRelease() == n {
+			return r
+		}
+	}
+	return nil
+}
+
+func (c *channel) reject(r *edgev1.Rejection) {
+	c.forget(r.GetRelease())
+	c.rejections = append(c.rejections, r)
+	if over := len(c.rejections) - store.MaxRejections; over > 0 {
+		c.rejections = slices.Delete(c.rejections, 0, over)
+	}
+}
+
+func (c *channel) forget(n int64) {
+	c.rejections = slices.DeleteFunc(c.rejections, func(r *edgev1.Rejection) bool { return r.GetRelease() == n })
+}
+
+// healthyFor is how long the server is known to have been healthy since it applied what it
+// serves of the channel.
+func (s *state) healthyFor(c *channel) time.Duration {
+	if !s.serving || !s.healthy || c.serving.Seq == 0 {
+		return 0
+	}
+	from := s.since
+	if c.applied.After(from) {
+		from = c.applied
+	}
+	return max(s.checked.Sub(from), 0)
+}

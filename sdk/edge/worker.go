@@ -1,0 +1,266 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/internal/chain"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/internal/feed"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
+)
+
+// worker is what only the goroutine of [Agent.work] touches.
+type worker struct {
+	// epoch is the feed's when all channels were last compared by more than numbers, and
+	// strict are the channels that still must be.
+	epoch  int
+	strict map[wire.Channel]bool
+	// attempts counts failures in a row.
+	attempts int
+	// waiting is since when a target cannot be acted on, because something is missing.
+	waiting map[wire.Channel]wait
+}
+
+type wait struct {
+	target feed.Target
+	since  time.Time
+}
+
+func newWorker() worker {
+	return worker{strict: map[wire.Channel]bool{}, waiting: map[wire.Channel]wait{}}
+}
+
+// work serves what the store holds and then acts on targets, one channel at a time.
+func (a *Agent) work(ctx context.Context) error {
+	if err := a.serveAll(ctx); err != nil {
+		if errors.Is(err, ErrStuck) || ctx.Err() != nil {
+			return err
+		}
+		return fmt.Errorf("edge: start: %w", err)
+	}
+	f := a.feed.Load()
+	for {
+		err := a.round(ctx)
+		if errors.Is(err, ErrStuck) || ctx.Err() != nil {
+			return err
+		}
+		a.setProblem(err)
+		if err == nil {
+			a.attempts = 0
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-f.Wake():
+			}
+			continue
+		}
+		a.cfg.Logger.Warn("edge: trying again", "error", err)
+		timer := a.cfg.Clock.NewTimer(a.cfg.pause(a.attempts))
+		a.attempts++
+		select {
+		case <-ctx.Done():
+		case <-f.Wake():
+		case <-timer.Chan():
+		}
+		timer.Stop()
+	}
+}
+
+func (a *Agent) setProblem(err error) {
+	text := ""
+	if err != nil {
+		text = clip(err.Error())
+	}
+	s := a.state
+	s.mu.Lock()
+	same := s.problem == text
+	s.problem = text
+	s.mu.Unlock()
+	if !same {
+		s.notify()
+	}
+}
+
+// round acts on every channel's target. Its error is that of what has to be tried again.
+func (a *Agent) round(ctx context.Context) error {
+	if a.lost.Swap(false) {
+		a.state.update(func() {
+			a.state.incarnation, a.state.serving, a.state.healthy = a.cfg.NewIncarnation(), false, false
+		})
+		if err := a.serveAll(ctx); err != nil {
+			return err
+		}
+	}
+	if err := a.forgetEnded(); err != nil {
+		return err
+	}
+	if epoch := a.feed.Load().Epoch(); epoch != a.epoch {
+		a.epoch = epoch
+		for _, c := range wire.Channels() {
+			a.strict[c] = true
+		}
+	}
+	var failed error
+	for _, c := range wire.Channels() {
+		if err := a.act(ctx, c); err != nil {
+			if errors.Is(err, ErrStuck) || ctx.Err() != nil {
+				return err
+			}
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
+}
+
+// forgetEnded drops the rejections of releases that were abandoned, but for one that the
+// target still names: it would be tried again.
+func (a *Agent) forgetEnded() error {
+	a.mu.Lock()
+	var ended []ending
+	a.ended = slices.DeleteFunc(a.ended, func(e ending) bool {
+		if t, _ := a.feed.Load().Target(e.channel); t.Release == e.release {
+			return false
+		}
+		ended = append(ended, e)
+		return true
+	})
+	a.mu.Unlock()
+	for i, e := range ended {
+		if err := a.store.DropRejection(e.channel, e.release); err != nil {
+			a.mu.Lock()
+			a.ended = append(a.ended, ended[i:]...)
+			a.mu.Unlock()
+			return err
+		}
+		a.state.update(func() { a.state.channels[e.channel].forget(e.release) })
+	}
+	return nil
+}
+
+// act brings a channel to its newest target.
+func (a *Agent) act(ctx context.Context, c wire.Channel) error {
+	f := a.feed.Load()
+	t, ok := f.Target(c)
+	if !ok {
+		return nil
+	}
+	now := a.state.read(c)
+	if a.settled(c, now, t) {
+		return nil
+	}
+	if !t.Current {
+		if err := f.Confirm(ctx); err != nil {
+			return err
+		}
+		if t, _ = f.Target(c); a.settled(c, now, t) {
+			return nil
+		}
+	}
+	p, err := a.prepare(ctx, c, now, t)
+	if err == nil && p.way.State.Release == now.serving.Release && p.way.State.Digest == now.serving.Digest {
+		// A restored cluster names what serves.
+		delete(a.strict, c)
+		a.acted(c, t)
+		return nil
+	}
+	if err == nil {
+		err = a.apply(ctx, c, t, p)
+	}
+	return a.conclude(c, t, err)
+}
+
+// settled says whether there is nothing to do for a target: it serves, or was refused.
+func (a *Agent) settled(c wire.Channel, now channel, t feed.Target) bool {
+	serves := now.serving.Seq > 0 && now.serving.Release == t.Release && !a.strict[c]
+	r := now.rejected(t.Release)
+	if !serves && (r == nil || r.GetTargetSequence() < t.Sequence) {
+		return false
+	}
+	a.acted(c, t)
+	return true
+}
+
+// acted notes the target, where it is not noted yet.
+func (a *Agent) acted(c wire.Channel, t feed.Target) {
+	delete(a.waiting, c)
+	s := a.state
+	s.mu.Lock()
+	ch := s.channels[c]
+	same := ch.acted == t.Sequence && ch.bake == t.Bake
+	if !same {
+		if ch.bake != t.Bake {
+			ch.attested = false
+		}
+		ch.acted, ch.bake = t.Sequence, t.Bake
+	}
+	s.mu.Unlock()
+	if !same {
+		s.notify()
+		a.kickHealth()
+	}
+}
+
+// conclude turns what went wrong into a rejection, or into an error that is tried again.
+func (a *Agent) conclude(c wire.Channel, t feed.Target, err error) error {
+	var (
+		bad     *chain.CorruptError
+		missing *unavailable
+		already *rejectedError
+	)
+	switch {
+	case err == nil:
+		delete(a.waiting, c)
+		return nil
+	case errors.As(err, &already):
+		// The store has it.
+		delete(a.waiting, c)
+		return nil
+	case errors.As(err, &bad):
+		r := &edgev1.Rejection{Cause: edgev1.Rejection_CORRUPT, Reason: clip(bad.Error())}
+		if bad.Document != (wire.DocumentID{}) {
+			r.Document, r.Sha256 = bad.Document.String(), sumBytes(bad.Sum)
+		}
+		return a.refuse(c, t, r)
+	case errors.As(err, &missing):
+		w, ok := a.waiting[c]
+		if !ok || w.target.Release != t.Release || w.target.Sequence != t.Sequence {
+			w = wait{target: t, since: a.cfg.Clock.Now()}
+			a.waiting[c] = w
+		}
+		if a.cfg.Clock.Since(w.since) < a.cfg.ApplyTimeout {
+			return err
+		}
+		r := &edgev1.Rejection{Cause: edgev1.Rejection_CORRUPT, Reason: clip(missing.Error())}
+		if missing.document != (wire.DocumentID{}) {
+			r.Document, r.Sha256 = missing.document.String(), sumBytes(missing.sum)
+		}
+		return a.refuse(c, t, r)
+	}
+	return err
+}
+
+// refuse keeps a rejection of a release that was not begun.
+func (a *Agent) refuse(c wire.Channel, t feed.Target, r *edgev1.Rejection) error {
+	r.Release, r.TargetSequence = t.Release, t.Sequence
+	if err := a.store.PutRejection(c, r); err != nil {
+		return err
+	}
+	a.refused(c, t, r)
+	return nil
+}
+
+// refused notes a rejection that the store has.
+func (a *Agent) refused(c wire.Channel, t feed.Target, r *edgev1.Rejection) {
+	a.cfg.Logger.Warn("edge: a release is refused", "channel", string(c), "release", r.GetRelease(),
+		"cause", r.GetCause().String(), "document", r.GetDocument(), "reason", r.GetReason())
+	delete(a.waiting, c)
+	a.state.update(func() {
+		ch := a.state.channels[c]
+		ch.reject(r)
+		ch.acted, ch.applying = t.Sequence, 0
+	})
+}
