@@ -1,0 +1,161 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+)
+
+// evidence is what convicts a release.
+type evidence struct {
+	dc, server string
+	reason     string
+	// attributed says that a server named the release.
+	attributed bool
+	// after is how long after applying the harm showed; zero when not known.
+	after time.Duration
+}
+
+// convict abandons a release that hurt a data center without a named culprit, makes its
+// changes suspects, and lets the data center settle.
+func (m *machine) convict(ch *Chain, n int64, e evidence) {
+	r := ch.Release(n)
+	if r == nil || r.Phase == Good {
+		return
+	}
+	after := e.after
+	if w := r.wave(e.dc); after == 0 && w >= 0 && !r.Waves[w].EnterTime.IsZero() {
+		after = m.o.Now.Sub(r.Waves[w].EnterTime)
+	}
+	m.hurt[e.dc] = true
+	m.settleAt(ch, e)
+	if !m.trialHurt(ch, r, e, after) && !m.retryHurt(r, e) {
+		m.abandon(ch, n, e.reason, OriginHarm)
+		if b := ch.Bisection; b != nil {
+			b.lengthen(after)
+		}
+		return
+	}
+	m.abandon(ch, n, e.reason, 0)
+}
+
+// settleAt makes what the data center applied wait until it has recovered.
+func (m *machine) settleAt(ch *Chain, e evidence) {
+	until := m.o.Now.Add(postMortem)
+	m.wake(until)
+	for i := range ch.Settling {
+		if s := &ch.Settling[i]; s.DataCenter == e.dc {
+			s.Until, s.Attributed, s.Servers = until, e.attributed, nil
+			return
+		}
+	}
+	ch.Settling = append(ch.Settling, Settling{DataCenter: e.dc, Until: until, Attributed: e.attributed})
+}
+
+// settling says whether a data center recovers from harm of any channel.
+func (m *machine) settling(dc string) bool {
+	for i := range m.s.Chains {
+		for _, s := range m.s.Chains[i].Settling {
+			if s.DataCenter == dc {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// abandon marks a release and its descendants as dead and moves every data center on them
+// to the release before. Its own changes become suspects of the given origin; those of its
+// descendants hurt nobody and are sealed again. A zero origin makes no suspects.
+func (m *machine) abandon(ch *Chain, n int64, reason string, origin Origin) {
+	at := ch.index(n)
+	if at < 1 || ch.Releases[at].Phase == Good {
+		return
+	}
+	parent := ch.Releases[at-1]
+	gone := ch.Releases[at:]
+	ch.Releases = ch.Releases[:at:at]
+	c := m.chainIndex(ch)
+	if m.why[c] == "" || len(m.dead[c]) > 0 && n < m.dead[c][0] {
+		m.why[c] = reason
+	}
+	for i := range gone {
+		r := gone[i]
+		r.Phase, r.Held, r.Reason = Abandoned, false, reason
+		if i > 0 {
+			r.Reason = fmt.Sprintf("release %d, on which it stands, was abandoned", n)
+		}
+		m.dead[c] = append(m.dead[c], r.Number)
+		m.emit(Archive{Channel: ch.Channel, Release: r})
+		if b := ch.Bisection; b != nil && b.Release == r.Number {
+			b.Release = 0
+			b.Trial++
+		}
+	}
+	if ch.Live >= n {
+		ch.Live = parent.Number
+	}
+	var moved []string
+	for i := range ch.Targets {
+		if t := &ch.Targets[i]; t.Release >= n {
+			m.move(ch, t.DataCenter, parent.Number, 0, true)
+			moved = append(moved, t.DataCenter)
+		}
+	}
+	if origin != 0 {
+		r := gone[0]
+		ch.suspect(suspectsOf(r.Changes, r.Number, r.FromRevision, origin))
+	}
+	m.emit(Incident{Kind: IncidentRollback, Channel: ch.Channel, Release: n, DataCenters: moved, Detail: reason})
+}
+
+func (m *machine) chainIndex(ch *Chain) int {
+	for i := range m.s.Chains {
+		if &m.s.Chains[i] == ch {
+			return i
+		}
+	}
+	return -1
+}
+
+// retryHurt puts a document back into quarantine whose retry hurt.
+func (m *machine) retryHurt(r *Release, e evidence) bool {
+	if len(r.Changes) != 1 {
+		return false
+	}
+	c := r.Changes[0]
+	q, ok := m.quarantines[c.Document]
+	if !ok || !q.Trying || q.Bad != c.New {
+		return false
+	}
+	m.quarantine(r, c, e)
+	return true
+}
+
+// quarantine keeps a document at the version before a change.
+func (m *machine) quarantine(r *Release, c Change, e evidence) {
+	channel := m.channelOf(c.Document)
+	q := Quarantine{
+		Document: c.Document, Channel: channel, Release: r.Number, FromRevision: r.FromRevision,
+		Bad: c.New, Good: c.Old, Reason: e.reason, DataCenter: e.dc, Server: e.server, Created: m.o.Now,
+		Retry: m.o.Now,
+	}
+	if before, ok := m.quarantines[c.Document]; ok && before.Bad == q.Bad {
+		q.Retries, q.Created = before.Retries, before.Created
+		if q.Retries > 0 {
+			q.Retry = m.o.Now.Add(backoff(q.Retries))
+		}
+	}
+	m.putQuarantine(q)
+	if ch := m.s.Chain(channel); ch != nil {
+		for i := range ch.Suspects {
+			if ch.Suspects[i].Document == c.Document {
+				ch.dropSuspect(i)
+				break
+			}
+		}
+	}
+	m.emit(Incident{
+		Kind: IncidentQuarantine, Channel: channel, Release: r.Number,
+		DataCenters: []string{e.dc}, Detail: c.Document.String() + ": " + e.reason,
+	})
+}
