@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -26,6 +27,7 @@ func (g *gateway) handleError(ctx context.Context, _ *runtime.ServeMux, _ runtim
 		header = md.HeaderMD
 	}
 	copyHeader(w.Header(), header)
+	err = g.drained(err)
 	if s, ok := status.FromError(err); ok && s.Code() == codes.InvalidArgument && len(s.Details()) == 0 {
 		// It comes from the generated code's decoder, which is the last to judge a body.
 		err = rpcerr.InvalidField("body", "json", "%s", strings.TrimSpace(strings.ReplaceAll(s.Message(), "proto:", "")))
@@ -34,9 +36,18 @@ func (g *gateway) handleError(ctx context.Context, _ *runtime.ServeMux, _ runtim
 }
 
 func (g *gateway) streamError(ctx context.Context, err error) *status.Status {
+	err = g.drained(err)
 	s := rpcerr.Status(err)
 	g.log(ctx, s, err)
 	return s
+}
+
+// drained says why a stream was cancelled that the client did not cancel.
+func (g *gateway) drained(err error) error {
+	if status.Code(err) == codes.Canceled && g.cfg.Drain.Err() != nil {
+		return rpcerr.Unavailable(time.Second, "the server is stopping: begin again")
+	}
+	return err
 }
 
 // writeError answers with what the one table makes of an error.

@@ -41,6 +41,9 @@ type Config struct {
 	// WriteTimeout bounds each write of a response, so that a client that does not read
 	// does not hold a stream.
 	WriteTimeout time.Duration
+	// Drain ends all streams when it ends, with UNAVAILABLE, so that a server that stops need
+	// not wait for them; other calls go on. Nil means never.
+	Drain context.Context
 	// Clock drives the time-outs; the real one when nil.
 	Clock clockwork.Clock
 	// Logger gets what the client is not told: the causes of internal errors. Nothing is
@@ -66,6 +69,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.WriteTimeout <= 0 {
 		c.WriteTimeout = DefaultWriteTimeout
+	}
+	if c.Drain == nil {
+		c.Drain = context.Background()
 	}
 	if c.Clock == nil {
 		c.Clock = clockwork.NewRealClock()
@@ -131,6 +137,10 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := clockwork.WithTimeout(r.Context(), g.cfg.Clock, timeout)
 	defer cancel()
+	if rt.streams {
+		//nolint:contextcheck // The other context only ends this one earlier.
+		defer context.AfterFunc(g.cfg.Drain, cancel)()
+	}
 	req, err := g.prepare(ctx, w, r, rt, vars)
 	if err != nil {
 		g.writeError(w, r, err)

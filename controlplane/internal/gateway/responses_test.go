@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -194,32 +195,49 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// A line is there as soon as its message was sent, and the stream's time is bounded.
-func TestStreamFlushesAndEnds(t *testing.T) {
-	a, h := start(t, Config{StreamTimeout: 300 * time.Millisecond})
-	release := make(chan struct{})
-	server := httptest.NewServer(h)
-	defer server.Close()
-	a.stream = func(send func(proto.Message) error, done <-chan struct{}) {
-		_ = send(&breakwaterv1.SiteEvent{Type: breakwaterv1.SiteEvent_CURRENT})
-		<-release
-		<-done
+// A line is there as soon as its message was sent, and the stream ends when its time is up
+// or the server stops.
+func TestStreamsFlushAndEnd(t *testing.T) {
+	for _, test := range []struct {
+		name, reason string
+		cfg          Config
+		stop         bool
+	}{
+		{"time is up", "DEADLINE_EXCEEDED", Config{StreamTimeout: 300 * time.Millisecond}, false},
+		{"the server stops", "UNAVAILABLE", Config{}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			drain, stop := context.WithCancel(t.Context())
+			defer stop()
+			test.cfg.Drain = drain
+			a, h := start(t, test.cfg)
+			server := httptest.NewServer(h)
+			defer server.Close()
+			a.stream = func(send func(proto.Message) error, done <-chan struct{}) {
+				_ = send(&breakwaterv1.SiteEvent{Type: breakwaterv1.SiteEvent_CURRENT})
+				<-done
+			}
+			resp, err := server.Client().Get(server.URL + "/v1/accounts/acme/sites:watch")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			lines := bufio.NewScanner(resp.Body)
+			if !lines.Scan() || !strings.Contains(lines.Text(), "CURRENT") {
+				t.Fatalf("got %q, %v", lines.Text(), lines.Err())
+			}
+			if test.stop {
+				stop()
+			}
+			if !lines.Scan() || !strings.Contains(lines.Text(), test.reason) || lines.Scan() {
+				t.Fatalf("got %q, %v", lines.Text(), lines.Err())
+			}
+			a.stream = nil
+			if got := do(t, h, "GET", site, ""); got.code != 200 {
+				t.Errorf("other calls fail: %v", got)
+			}
+		})
 	}
-	resp, err := http.Get(server.URL + "/v1/accounts/acme/sites:watch")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	lines := bufio.NewScanner(resp.Body)
-	if !lines.Scan() || !strings.Contains(lines.Text(), "CURRENT") {
-		t.Fatalf("got %q, %v", lines.Text(), lines.Err())
-	}
-	close(release)
-	if !lines.Scan() || !strings.Contains(lines.Text(), "DEADLINE_EXCEEDED") {
-		t.Fatalf("got %q, %v", lines.Text(), lines.Err())
-	}
-	server.Client().CloseIdleConnections()
-	http.DefaultClient.CloseIdleConnections()
 }
 
 func TestServerBounds(t *testing.T) {
