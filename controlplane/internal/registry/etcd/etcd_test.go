@@ -76,6 +76,7 @@ func TestConformance(t *testing.T) {
 				return registrytest.Harness{
 					Store:   store,
 					Compact: func(t *testing.T, rev int64) { t.Helper(); compact(t, client, rev) },
+					Quick:   name == "local",
 				}
 			})
 		})
@@ -141,7 +142,7 @@ func TestQuotaIsTooLarge(t *testing.T) {
 func TestUnavailable(t *testing.T) {
 	t.Parallel()
 	server := start(t, embedded.Config{})
-	store := etcd.New(dial(t, server), etcd.Config{RequestTimeout: 300 * time.Millisecond})
+	store := etcd.New(dial(t, server), etcd.Config{RequestTimeout: 100 * time.Millisecond})
 	put(t, store, "a", "1")
 	lease, err := store.Grant(t.Context(), time.Hour)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 var impatient = etcd.Config{
 	RequestTimeout:   time.Second,
 	ProgressInterval: 50 * time.Millisecond,
-	Silence:          time.Second,
+	Silence:          500 * time.Millisecond,
 }
 
 const patience = 30 * time.Second

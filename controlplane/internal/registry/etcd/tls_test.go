@@ -173,7 +173,7 @@ func TestTLSAndPassword(t *testing.T) {
 		},
 	} {
 		bad := good
-		bad.DialTimeout = 500 * time.Millisecond
+		bad.DialTimeout = 300 * time.Millisecond
 		change(&bad)
 		if client, err := etcd.Dial(ctx, bad); err == nil {
 			_ = client.Close()

@@ -59,7 +59,7 @@ var commitGuarantees = []guarantee{
 		}
 	}},
 	{name: "a malformed transaction is refused", check: checkMalformed},
-	{name: "the largest transaction is accepted", check: checkLargest},
+	{name: "the largest transaction is accepted", heavy: true, check: checkLargest},
 	{name: "concurrent compare-and-swap loses no update", check: checkSwap},
 }
 

@@ -37,7 +37,7 @@ var listGuarantees = []guarantee{
 			}
 		}
 	}},
-	{name: "the limit has a default and a bound", check: func(s *suite) {
+	{name: "the limit has a default and a bound", heavy: true, check: func(s *suite) {
 		const keys = 10_001
 		ops := make([]registry.Op, 0, keys)
 		for i := range keys {

@@ -17,6 +17,8 @@ type Harness struct {
 	Compact func(t *testing.T, rev int64)
 	// Advance lets lease time pass. Nil means that leases end in real time.
 	Advance func(d time.Duration)
+	// Quick leaves out what writes thousands of keys, for a second way to the same store.
+	Quick bool
 }
 
 // patience bounds every wait of the suite.
@@ -42,8 +44,8 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 			for _, c := range g.cases {
 				t.Run(c.name, func(t *testing.T) {
 					h := open(t)
-					if c.parallel && h.Advance == nil {
-						t.Parallel() // these wait for real seconds to pass
+					if c.heavy && h.Quick {
+						t.Skip("quick")
 					}
 					ctx, cancel := context.WithTimeout(t.Context(), patience)
 					defer cancel()
@@ -54,11 +56,11 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 	}
 }
 
-// guarantee is one named check. A parallel one may run beside other parallel ones.
+// guarantee is one named check.
 type guarantee struct {
-	name     string
-	parallel bool
-	check    func(*suite)
+	name  string
+	heavy bool // writes thousands of keys
+	check func(*suite)
 }
 
 // suite is what one check works with.

@@ -52,7 +52,7 @@ var watchGuarantees = []guarantee{
 	}},
 	{name: "all events of one revision are in one batch", check: checkUnsplit},
 	{name: "progress is at or after the revision and follows its events", check: checkProgress},
-	{name: "progress comes by itself", parallel: true, check: func(s *suite) {
+	{name: "progress comes by itself", check: func(s *suite) {
 		w := s.watch(s.revision())
 		w.next() // a notice may come at once, what counts is that they go on
 		if s.Advance == nil {
