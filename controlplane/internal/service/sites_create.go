@@ -138,47 +138,14 @@ func siteAbsent(tx *change.Tx, name resource.Name) error {
 	return e
 }
 
-// maxRelated is how many names below a domain are looked at before it may be added.
-const maxRelated = 4000
-
-// siteUnrelated fails where another account serves a name above or below the domain: who
-// holds one of them would decide over the other.
+// siteUnrelated fails where another account serves a name above or below the domain.
 func siteUnrelated(tx *change.Tx, d domain.Domain, account string) error {
-	taken := func(rec *storev1.DomainRecord) error {
-		if a := rec.GetActiveAccount(); a == "" || a == account {
-			return nil
-		}
-		return rpcerr.Precondition(rpcerr.ReasonDomainTaken, d.String(),
-			"another account serves a name above or below %s", d).WithMetadata("domain", d.String())
-	}
-	for above := range d.Ancestors() {
-		rec := &storev1.DomainRecord{}
-		err := tx.Get(resource.DomainIndex(above.String()), rec)
-		if err != nil && !errors.Is(err, registry.ErrNotFound) {
-			return err
-		}
-		if err := taken(rec); err != nil {
-			return err
-		}
-	}
-	own := resource.DomainIndex(d.String())
-	below, err := tx.List(resource.DomainDescendants(d.String()), maxRelated)
-	if err != nil {
+	related, err := sitestate.RelatedActive(tx, d, account)
+	if err != nil || related == "" {
 		return err
 	}
-	for _, kv := range below {
-		if kv.Key == own {
-			continue
-		}
-		rec := &storev1.DomainRecord{}
-		if err := proto.Unmarshal(kv.Value, rec); err != nil {
-			return err
-		}
-		if err := taken(rec); err != nil {
-			return err
-		}
-	}
-	return nil
+	return rpcerr.Precondition(rpcerr.ReasonDomainTaken, d.String(),
+		"another account serves a name above or below %s", d).WithMetadata("domain", d.String())
 }
 
 // siteClaim notes the account's claim on the domain and says what its owner must set. The

@@ -1,0 +1,25 @@
+// Package activation does what time asks for of sites: it checks the proofs of their
+// domains, gives up those that waited too long, ends development mode and firewall entries,
+// and purges what was deleted.
+//
+// A [Worker] keeps, from the cache's events, when each site is due next (see
+// [sitestate.NextDue]); nothing scans all sites but the start. What is due runs a bounded
+// number at a time, at most once per site. [Worker.Run] does so until its context ends and
+// belongs to the leader; [Worker.RunDue] does everything that is due at the clock's now and
+// returns, for development, where somebody else moves the clock. Both may run at once.
+//
+// Every result is one change of the site through package change, as the system, decided
+// again on what is stored then: a worker that is not the leader any more, or acts on an old
+// view, changes nothing that it should not. Whatever affects the edge is a new version and
+// so goes out as a release; no edge ever looks at a clock.
+//
+// A site is active in one account only. The newest proof wins: activating a site moves the
+// one of another account to MOVED in the same transaction, so that the domain is never
+// without an owner in between. A site that lost its domain that way takes it back by itself
+// only with a delegation, which can name one account's servers at a time, or when its owner
+// asks for a check; otherwise two accounts with a record each would take turns for ever.
+//
+// A check that found nothing definite changes no state. An active site moves after several
+// definite failures in a row, counted in memory: a new leader counts again, which errs on
+// the side of serving.
+package activation
