@@ -30,6 +30,8 @@ type Config struct {
 	MaxStaleness time.Duration
 	// RingEvents is the number of events kept for subscribers; zero means 65,536.
 	RingEvents int
+	// RingBytes bounds the keys and values of those events; zero means 64 MiB.
+	RingBytes int
 	// PageSize is the number of keys listed at a time; zero means 1,000.
 	PageSize int
 	// RetryMin and RetryMax bound the pause before trying again after a failure, which
@@ -49,6 +51,7 @@ func (c Config) withDefaults() Config {
 	c.RetryMin = orDefault(c.RetryMin, 20*time.Millisecond)
 	c.RetryMax = max(orDefault(c.RetryMax, 2*time.Second), c.RetryMin)
 	c.RingEvents = orDefault(c.RingEvents, 1<<16)
+	c.RingBytes = orDefault(c.RingBytes, 64<<20)
 	c.PageSize = orDefault(c.PageSize, 1000)
 	return c
 }
@@ -117,7 +120,7 @@ func New(store registry.Store, cfg Config) *Cache {
 	c := &Cache{
 		store:   store,
 		cfg:     cfg,
-		ring:    newRing(cfg.RingEvents),
+		ring:    newRing(cfg.RingEvents, cfg.RingBytes),
 		ask:     make(chan struct{}, 1),
 		suspect: make(chan struct{}, 1),
 	}

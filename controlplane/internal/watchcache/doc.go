@@ -27,7 +27,7 @@
 // # Blocking and bounds
 //
 // Neither readers nor subscribers can slow the cache. Events are kept for subscribers in a
-// ring of Config.RingEvents; one that falls behind its end gets a [LaggedError] and reads
+// ring of Config.RingEvents and Config.RingBytes; one that falls behind its end gets a [LaggedError] and reads
 // everything again. Reading a view takes no lock.
 //
 // # Ownership

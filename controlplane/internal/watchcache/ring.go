@@ -8,14 +8,14 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 )
 
-// ring keeps the newest events for subscribers. It is bounded by the number of events; the
-// oldest entries make room.
+// ring keeps the newest events for subscribers. It is bounded by the number of events and
+// by their bytes; the oldest entries make room.
 type ring struct {
-	max int
+	maxEvents, maxBytes int
 
-	mu      sync.Mutex
-	entries []entry
-	events  int
+	mu            sync.Mutex
+	entries       []entry
+	events, bytes int
 	// floor is the oldest revision after which nothing is missing; newest is the revision
 	// up to which everything is known.
 	floor, newest int64
@@ -29,9 +29,12 @@ type ring struct {
 type entry struct {
 	revision int64
 	events   []registry.Event
+	bytes    int
 }
 
-func newRing(limit int) *ring { return &ring{max: limit, changed: make(chan struct{})} }
+func newRing(maxEvents, maxBytes int) *ring {
+	return &ring{maxEvents: maxEvents, maxBytes: maxBytes, changed: make(chan struct{})}
+}
 
 // append adds events of one or several revisions.
 func (r *ring) append(newest int64, events []registry.Event) {
@@ -62,18 +65,23 @@ func (r *ring) appendJoined(newest int64, events []registry.Event) {
 func (r *ring) reset(generation, revision int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.entries, r.events = nil, 0
+	r.entries, r.events, r.bytes = nil, 0, 0
 	r.floor = revision
 	r.generation = generation
 	r.advance(revision)
 }
 
 func (r *ring) add(e entry) {
+	for _, ev := range e.events {
+		e.bytes += len(ev.Key) + len(ev.Value)
+	}
 	r.entries = append(r.entries, e)
 	r.events += len(e.events)
-	for r.events > r.max {
+	r.bytes += e.bytes
+	for r.events > r.maxEvents || r.bytes > r.maxBytes {
 		r.floor = r.entries[0].revision
 		r.events -= len(r.entries[0].events)
+		r.bytes -= r.entries[0].bytes
 		r.entries[0] = entry{} // lets go of the values
 		r.entries = r.entries[1:]
 	}

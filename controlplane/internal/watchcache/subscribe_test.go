@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry/memory"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/watchcache"
 )
 
@@ -90,7 +91,18 @@ func TestSubscriberGetsLongHistoryInParts(t *testing.T) {
 
 func TestSubscriberThatLags(t *testing.T) {
 	s := newStore(t, nil)
-	c := newCache(t, s, watchcache.Config{RingEvents: 10})
+	for name, cfg := range map[string]watchcache.Config{
+		"events": {RingEvents: 10},
+		"bytes":  {RingBytes: 20},
+	} {
+		t.Run(name, func(t *testing.T) { subscriberLags(t, s, cfg) })
+	}
+}
+
+// subscriberLags wants a ring that holds ten events of a key and a value of a byte each.
+func subscriberLags(t *testing.T, s *memory.Store, cfg watchcache.Config) {
+	t.Helper()
+	c := newCache(t, s, cfg)
 	sub := c.SubscribeFrom(t.Context(), "", c.Cached())
 	for range 11 {
 		put(t, s, "k", "v")

@@ -9,7 +9,7 @@
 // registry.ResetError, as another cluster ID does.
 //
 // Blocking: a watch is read as fast as etcd sends. A consumer that lags by more than
-// Config.MaxBuffered events loses its watch, never the server's.
+// Config.MaxBuffered events, or Config.MaxBufferedBytes, loses its watch, never the server's.
 //
 // Ownership: a watch's goroutines end with its context and are gone when its channel is
 // closed. The client belongs to whoever dialled it, and outlives the store.

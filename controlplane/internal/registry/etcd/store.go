@@ -31,6 +31,9 @@ type Config struct {
 	// MaxBuffered is the number of events that a watch holds for a slow consumer before it
 	// ends; zero means 100,000.
 	MaxBuffered int
+	// MaxBufferedBytes bounds the keys and values of those events; zero means 256 MiB. It
+	// should be several times registry.MaxRequestBytes.
+	MaxBufferedBytes int
 }
 
 func (c Config) withDefaults() Config {
@@ -51,6 +54,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxBuffered <= 0 {
 		c.MaxBuffered = 100_000
+	}
+	if c.MaxBufferedBytes <= 0 {
+		c.MaxBufferedBytes = 256 << 20
 	}
 	return c
 }

@@ -31,7 +31,8 @@ type watch struct {
 	// target is the newest revision that a probe saw: what last has to reach.
 	target   int64
 	pending  []registry.Batch
-	buffered int
+	buffered int // events
+	bytes    int
 }
 
 // Watch implements [registry.Store].
@@ -130,6 +131,7 @@ func (w *watch) relay(ctx context.Context, opened <-chan clientv3.WatchChan, pro
 		case out <- head:
 			w.pending = w.pending[1:]
 			w.buffered -= len(head.Events)
+			w.bytes -= size(head)
 		case p := <-probes:
 			alive, err = w.judge(p)
 		case resp, ok := <-responses:
@@ -218,11 +220,20 @@ func (w *watch) push(b registry.Batch) error {
 	}
 	w.pending = append(w.pending, b)
 	w.buffered += len(b.Events)
-	if w.buffered > w.store.cfg.MaxBuffered {
-		return fmt.Errorf("%w: the watcher lags by more than %d events",
-			registry.ErrUnavailable, w.store.cfg.MaxBuffered)
+	w.bytes += size(b)
+	if w.buffered > w.store.cfg.MaxBuffered || w.bytes > w.store.cfg.MaxBufferedBytes {
+		return fmt.Errorf("%w: the watcher lags by %d events of %d bytes",
+			registry.ErrUnavailable, w.buffered, w.bytes)
 	}
 	return nil
+}
+
+func size(b registry.Batch) int {
+	n := 0
+	for _, ev := range b.Events {
+		n += len(ev.Key) + len(ev.Value)
+	}
+	return n
 }
 
 // restart sets a timer anew, whether it fired or not.
