@@ -2,8 +2,10 @@ package propagation
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
+	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 )
 
@@ -11,13 +13,17 @@ import (
 type chain struct {
 	// links are the live releases, oldest first.
 	links []link
-	// live is the newest release that passed every wave, good the last known good one.
-	live, good int64
-	// firstWave is the newest release that passed its first wave.
-	firstWave int64
-	// head is the end of the chain and cursor the revision up to which the registry was
-	// looked at.
-	head, cursor int64
+	// live is the newest release that passed every wave, and firstWave the newest that
+	// passed its first one.
+	live, firstWave int64
+	// cursor is the revision up to which the registry was looked at.
+	cursor int64
+	// liveRevision, firstWaveRevision and goodRevision are the revisions up to which
+	// everything is carried by a release that passed every wave, that passed its first one,
+	// and that is last known good.
+	liveRevision, firstWaveRevision, goodRevision int64
+	// trials are the trials on their way, oldest first.
+	trials []int64
 }
 
 // link is what one release covers.
@@ -26,22 +32,44 @@ type link struct {
 }
 
 func newChain(head *storev1.HeadRecord, rollout *storev1.RolloutRecord) *chain {
-	c := &chain{
-		live: rollout.GetLive(), good: rollout.GetLastKnownGood(),
-		head: head.GetRelease(), cursor: head.GetCursor(),
-	}
-	c.firstWave = c.live
+	c := &chain{live: rollout.GetLive(), firstWave: rollout.GetLive(), cursor: head.GetCursor()}
 	for _, r := range rollout.GetReleases() {
-		if r.GetState() == storev1.ReleaseProgress_ABANDONED || r.GetNumber() > c.head {
+		if r.GetState() == storev1.ReleaseProgress_ABANDONED || r.GetNumber() > head.GetRelease() {
 			continue
 		}
 		c.links = append(c.links, link{r.GetNumber(), r.GetFromRevision(), r.GetCoveredRevision()})
 		if w := r.GetWaves(); len(w) > 0 && w[0].GetPassTime() != nil {
 			c.firstWave = max(c.firstWave, r.GetNumber())
 		}
+		if r.GetCause() == edgev1.Manifest_TRIAL && r.GetNumber() > c.live {
+			c.trials = append(c.trials, r.GetNumber())
+		}
 	}
 	slices.SortFunc(c.links, func(a, b link) int { return cmp.Compare(a.number, b.number) })
+	slices.Sort(c.trials)
+	newest := link{}
+	if len(c.links) > 0 {
+		newest = c.links[len(c.links)-1]
+	}
+	if head.GetRelease() > newest.number {
+		// It is sealed, and the rollout has not taken it in yet: all that was looked at
+		// since the release before may be in it.
+		c.links = append(c.links, link{head.GetRelease(), newest.covered, c.cursor})
+	}
+	c.liveRevision = c.upTo(c.live)
+	c.firstWaveRevision = c.upTo(c.firstWave)
+	c.goodRevision = c.upTo(rollout.GetLastKnownGood())
 	return c
+}
+
+// upTo is the revision up to which everything is carried by a release or those before it.
+func (c *chain) upTo(release int64) int64 {
+	for _, l := range c.links {
+		if l.number > release {
+			return l.from
+		}
+	}
+	return c.cursor
 }
 
 // carrier returns the release that carries what was stored at a revision. ok is false when
@@ -60,3 +88,6 @@ func (c *chain) carrier(revision int64) (release int64, ok bool) {
 	}
 	return 0, false
 }
+
+// never is a revision that nothing was stored at.
+const never = math.MaxInt64

@@ -1,8 +1,8 @@
 package propagation
 
 import (
-	"slices"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
 
@@ -19,14 +19,23 @@ type View interface {
 	Ascend(prefix string, visit func(registry.KV) bool)
 }
 
-// Index decodes the engine's state when it changed.
+// Index decodes the engine's state where it changed. For views of one revision, which is
+// most of them, it takes no lock.
 type Index struct {
-	view func() View
+	documents Documents
+	newest    atomic.Pointer[indexed]
 
-	mu    sync.Mutex
-	state *State
-	// decoded keeps what is large and changes less often than the state, by key.
-	chains map[wire.Channel]chainEntry
+	mu          sync.Mutex
+	fingerprint fingerprint
+	chains      map[wire.Channel]chainEntry
+	trials      map[wire.Channel]map[int64]trial
+	dataCenters dataCenters
+}
+
+// indexed is the state that was found at a revision.
+type indexed struct {
+	revision int64
+	state    *State
 }
 
 type chainEntry struct {
@@ -35,77 +44,104 @@ type chainEntry struct {
 	suspects      []*storev1.Suspect
 }
 
-// NewIndex returns an Index that reads from view, which must be cheap.
-func NewIndex(view func() View) *Index {
-	return &Index{view: view, chains: map[wire.Channel]chainEntry{}}
+// fingerprint changes whenever a key changes that a State is made from.
+type fingerprint [4]span
+
+// span tells the content of a prefix from any later one: a put has a higher revision, and
+// a delete leaves fewer keys.
+type span struct {
+	keys        int
+	newest, sum int64
+}
+
+// NewIndex returns an empty Index. Where documents is nil, trials are taken to carry
+// nothing that is older than they are.
+func NewIndex(documents Documents) *Index {
+	return &Index{
+		documents: documents, chains: map[wire.Channel]chainEntry{},
+		trials: map[wire.Channel]map[int64]trial{},
+	}
 }
 
 // State is what the engine is doing, at one revision of control/. It never changes.
 type State struct {
-	revision int64
-	chains   map[wire.Channel]*chain
-	// held are the documents that are kept at their good version, by name.
+	chains map[wire.Channel]*chain
+	// held are the documents that are kept at their good version.
 	held map[wire.DocumentID]hold
+	// trials are the trials on their way in the channels of sites.
+	trials []trial
 	// dataCenters are the eligible data centers, in order of their codes.
 	dataCenters []dataCenter
+	// liveRevision and firstWaveRevision are those of the channels of sites together.
+	liveRevision, firstWaveRevision int64
 }
 
-// hold is a document that is kept at its good version.
-type hold struct {
-	bad wire.Sum
-	// from is the registry revision up to which versions are known to be good.
-	from        int64
-	reason      string
-	quarantined bool // else it is a suspect
-}
-
-// dataCenter is what all live servers of a data center serve.
-type dataCenter struct {
-	code     string
-	releases map[wire.Channel]int64
-}
-
-// State returns the newest state that the cache knows.
-func (x *Index) State() *State {
-	v := x.view()
+// At returns the state that a view shows. States of views that differ in nothing that
+// matters are the same one.
+func (x *Index) At(v View) *State {
+	if n := x.newest.Load(); n != nil && n.revision == v.Revision() {
+		return n.state
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.state != nil && x.state.revision == v.Revision() {
-		return x.state
+	now := fingerprintOf(v)
+	n := x.newest.Load()
+	if n != nil && now == x.fingerprint && !x.unread() {
+		x.newest.Store(&indexed{v.Revision(), n.state})
+		return n.state
 	}
+	s := x.build(v)
+	x.fingerprint = now
+	x.newest.Store(&indexed{v.Revision(), s})
+	return s
+}
+
+func fingerprintOf(v View) fingerprint {
+	var f fingerprint
+	// Of the channels not all, since their history is long.
+	for _, c := range wire.Channels() {
+		f[0].get(v, ledger.HeadKey(c))
+		f[0].get(v, ledger.RolloutKey(c))
+	}
+	for i, prefix := range [...]string{ledger.QuarantinesPrefix, ledger.DataCentersPrefix, ledger.FleetPrefix} {
+		v.Ascend(prefix, func(kv registry.KV) bool {
+			f[i+1].count(kv)
+			return true
+		})
+	}
+	return f
+}
+
+func (s *span) get(v View, key string) {
+	if kv, ok := v.Get(key); ok {
+		s.count(kv)
+	}
+}
+
+func (s *span) count(kv registry.KV) {
+	s.keys++
+	s.newest = max(s.newest, kv.ModRevision)
+	s.sum += kv.ModRevision
+}
+
+// build makes a state. The caller holds the lock.
+func (x *Index) build(v View) *State {
 	s := &State{
-		revision: v.Revision(),
-		chains:   map[wire.Channel]*chain{},
-		held:     map[wire.DocumentID]hold{},
+		chains: map[wire.Channel]*chain{}, held: map[wire.DocumentID]hold{},
+		liveRevision: never, firstWaveRevision: never,
 	}
 	for _, c := range wire.Channels() {
 		e := x.chain(v, c)
 		s.chains[c] = e.chain
-		for _, sus := range e.suspects {
-			bad, err := wire.SumFromBytes(sus.GetBadSha256())
-			if err != nil {
-				continue
-			}
-			s.held[wire.DocumentID{Kind: sus.GetKind(), ID: sus.GetId()}] = hold{
-				bad: bad, from: sus.GetFromRevision(),
-				reason: "held back: it was part of a release that hurt a data center",
-			}
-		}
+		suspects(s.held, v, c, e.suspects)
 	}
-	v.Ascend(ledger.QuarantinesPrefix, func(kv registry.KV) bool {
-		var q storev1.QuarantineRecord
-		if proto.Unmarshal(kv.Value, &q) != nil {
-			return true
-		}
-		if bad, err := wire.SumFromBytes(q.GetBadSha256()); err == nil {
-			s.held[wire.DocumentID{Kind: q.GetKind(), ID: q.GetId()}] = hold{
-				bad: bad, from: q.GetFromRevision(), reason: reasonOf(&q), quarantined: true,
-			}
-		}
-		return true
-	})
-	s.dataCenters = eligible(v)
-	x.state = s
+	quarantines(s.held, v)
+	s.dataCenters = x.dataCenters.read(v)
+	for _, c := range siteChannels {
+		s.liveRevision = min(s.liveRevision, s.chains[c].liveRevision)
+		s.firstWaveRevision = min(s.firstWaveRevision, s.chains[c].firstWaveRevision)
+		s.trials = append(s.trials, x.trialsOf(c, s.chains[c].trials)...)
+	}
 	return s
 }
 
@@ -132,66 +168,39 @@ func (x *Index) chain(v View, c wire.Channel) chainEntry {
 	return e
 }
 
-// eligible lists the data centers that are live, not drained and not pinned.
-func eligible(v View) []dataCenter {
-	out := map[string]struct{}{}
-	v.Ascend(ledger.DataCentersPrefix, func(kv registry.KV) bool {
-		var ctl storev1.DataCenterControl
-		if proto.Unmarshal(kv.Value, &ctl) == nil && (ctl.GetDrained() || ctl.GetPinned()) {
-			out[kv.Key[len(ledger.DataCentersPrefix):]] = struct{}{}
-		}
-		return true
-	})
-	var dcs []dataCenter
-	v.Ascend(ledger.FleetPrefix, func(kv registry.KV) bool {
-		var r storev1.FleetRecord
-		if proto.Unmarshal(kv.Value, &r) != nil {
-			return true
-		}
-		if _, skip := out[r.GetDataCenter()]; skip {
-			return true
-		}
-		if dc, live := serves(&r); live {
-			dcs = append(dcs, dc)
-		}
-		return true
-	})
-	slices.SortFunc(dcs, func(a, b dataCenter) int {
-		if a.code < b.code {
-			return -1
-		}
-		return 1
-	})
-	return dcs
-}
-
-// serves is the oldest release of each channel that a connected server serves.
-func serves(r *storev1.FleetRecord) (dataCenter, bool) {
-	dc := dataCenter{code: r.GetDataCenter(), releases: map[wire.Channel]int64{}}
-	live := false
-	for _, s := range r.GetServers() {
-		if !s.GetConnected() {
-			continue
-		}
-		for _, c := range wire.Channels() {
-			n := s.GetReleases()[string(c)]
-			if before, ok := dc.releases[c]; !ok || n < before {
-				dc.releases[c] = n
+// trialsOf reads the manifests of trials that are new, and forgets those that ended.
+func (x *Index) trialsOf(c wire.Channel, releases []int64) []trial {
+	if x.documents == nil {
+		return nil
+	}
+	known := x.trials[c]
+	x.trials[c] = map[int64]trial{}
+	var out []trial
+	for _, n := range releases {
+		t, ok := known[n]
+		if !ok || t.documents == nil {
+			t = trial{channel: c, release: n}
+			if ids, err := x.documents(c, n); err == nil {
+				t.documents = make(map[wire.DocumentID]struct{}, len(ids))
+				for _, id := range ids {
+					t.documents[id] = struct{}{}
+				}
 			}
 		}
-		live = true
+		x.trials[c][n] = t
+		out = append(out, t)
 	}
-	return dc, live
+	return out
 }
 
-func reasonOf(q *storev1.QuarantineRecord) string {
-	reason := q.GetReason()
-	if q.GetDataCenter() != "" {
-		reason += " (seen at " + q.GetDataCenter()
-		if q.GetServer() != "" {
-			reason += ", server " + q.GetServer()
+// unread says whether the manifest of a trial is still to be read.
+func (x *Index) unread() bool {
+	for _, trials := range x.trials {
+		for _, t := range trials {
+			if t.documents == nil {
+				return true
+			}
 		}
-		reason += ")"
 	}
-	return reason
+	return false
 }

@@ -1,12 +1,15 @@
 package propagation
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
@@ -29,13 +32,13 @@ func (v *fakeView) Get(key string) (registry.KV, bool) {
 
 func (v *fakeView) Ascend(prefix string, visit func(registry.KV) bool) {
 	for key, kv := range v.kvs { // the index must not rely on an order
-		if len(key) >= len(prefix) && key[:len(prefix)] == prefix && !visit(kv) {
+		if strings.HasPrefix(key, prefix) && !visit(kv) {
 			return
 		}
 	}
 }
 
-func (v *fakeView) put(t *testing.T, key string, m proto.Message) {
+func (v *fakeView) put(t testing.TB, key string, m proto.Message) {
 	t.Helper()
 	b, err := proto.Marshal(m)
 	if err != nil {
@@ -45,125 +48,409 @@ func (v *fakeView) put(t *testing.T, key string, m proto.Message) {
 	v.kvs[key] = registry.KV{Key: key, Value: b, ModRevision: v.revision}
 }
 
+func (v *fakeView) remove(key string) {
+	v.revision++
+	delete(v.kvs, key)
+}
+
+// rollout is the rollout of [engine].
+func rollout() *storev1.RolloutRecord {
+	return &storev1.RolloutRecord{
+		Live: 5, LastKnownGood: 5, LastNumber: 6,
+		Releases: []*storev1.ReleaseProgress{
+			{Number: 5, Parent: 4, FromRevision: 100, CoveredRevision: 200, State: storev1.ReleaseProgress_GOOD},
+			{
+				Number: 6, Parent: 5, FromRevision: 250, CoveredRevision: 300, State: storev1.ReleaseProgress_ROLLING,
+				Waves: []*storev1.ReleaseProgress_Wave{{PassTime: timestamppb.Now()}, {}},
+			},
+		},
+	}
+}
+
 // engine is a state in which, in both of a site's channels, release 5 covers (100, 200]
 // and is live, nothing was needed in (200, 250], release 6 covers (250, 300] and rolls,
 // and the cursor stands at 320.
-func engine(t *testing.T) *fakeView {
+func engine(t testing.TB) *fakeView {
 	t.Helper()
 	v := &fakeView{kvs: map[string]registry.KV{}}
 	for _, c := range siteChannels {
 		v.put(t, ledger.HeadKey(c), &storev1.HeadRecord{Release: 6, LastNumber: 6, Cursor: 320})
-		v.put(t, ledger.RolloutKey(c), &storev1.RolloutRecord{
-			Live: 5, LastKnownGood: 4,
-			Releases: []*storev1.ReleaseProgress{
-				{Number: 5, Parent: 4, FromRevision: 100, CoveredRevision: 200, State: storev1.ReleaseProgress_LIVE},
-				{
-					Number: 6, Parent: 5, FromRevision: 250, CoveredRevision: 300, State: storev1.ReleaseProgress_ROLLING,
-					Waves: []*storev1.ReleaseProgress_Wave{{PassTime: timestamppb.Now()}},
-				},
-			},
-		})
+		v.put(t, ledger.RolloutKey(c), rollout())
 	}
 	for dc, release := range map[string]int64{"SJC": 6, "LHR": 5, "NRT": 5} {
-		v.put(t, ledger.FleetKey(dc), &storev1.FleetRecord{DataCenter: dc, Servers: []*storev1.FleetRecord_Server{
-			{Server: "a", Connected: true, Releases: map[string]int64{"urgent": release, "routine": release}},
-			{Server: "b", Connected: false, Releases: map[string]int64{"urgent": 1, "routine": 1}},
-		}})
+		v.serve(t, dc, release)
 	}
-	v.put(t, ledger.FleetKey("WAW"), &storev1.FleetRecord{DataCenter: "WAW", Servers: []*storev1.FleetRecord_Server{
-		{Server: "a", Connected: true, Releases: map[string]int64{"urgent": 4, "routine": 4}},
-	}})
+	v.serve(t, "WAW", 4)
 	v.put(t, ledger.DataCenterKey("WAW"), &storev1.DataCenterControl{Drained: true})
 	return v
 }
 
-func siteAt(revision int64) Site {
+// serve has one server of a data center serve a release, and another one lost.
+func (v *fakeView) serve(t testing.TB, dc string, release int64) {
+	t.Helper()
+	v.put(t, ledger.FleetKey(dc), &storev1.FleetRecord{DataCenter: dc, Servers: []*storev1.FleetRecord_Server{
+		{Server: "a", Connected: true, Releases: map[string]int64{"urgent": release, "routine": release}},
+		{Server: "b", Connected: false, Releases: map[string]int64{"urgent": 1, "routine": 1}},
+	}})
+}
+
+var siteID = wire.DocumentID{Kind: wire.KindSite, ID: "shop.test"}
+
+// siteAt is a site whose newest version was stored at a revision, and which compiles to a
+// `site` document of the given sum.
+func siteAt(revision int64, sum wire.Sum) Site {
 	return Site{
-		Account: "acme", ModRevision: revision,
+		ModRevision: revision,
 		Record: &storev1.SiteRecord{
-			Site: &breakwaterv1.Site{Domain: "shop.test", Version: 7},
+			Site: &breakwaterv1.Site{
+				Name: "accounts/acme/sites/shop.test", Domain: "shop.test", Version: 7, State: breakwaterv1.Site_ACTIVE,
+			},
 			RecentVersions: []*storev1.VersionRevision{
 				{Version: 6, Revision: 150},
 				{Version: 5, Revision: 90},
 			},
 		},
-		Sums: func() map[wire.DocumentID]wire.Sum { return nil },
+		Sums: func(*storev1.SiteRecord) map[wire.DocumentID]wire.Sum {
+			return map[wire.DocumentID]wire.Sum{siteID: sum}
+		},
 	}
+}
+
+var (
+	bad, good = wire.SumOf([]byte("bad")), wire.SumOf([]byte("good"))
+	epoch     = time.Unix(0, 0)
+)
+
+type answer struct {
+	state            breakwaterv1.Propagation_State
+	applied, serving int64
+	canary           bool
+}
+
+const (
+	pending     = breakwaterv1.Propagation_PENDING
+	rollingOut  = breakwaterv1.Propagation_ROLLING_OUT
+	live        = breakwaterv1.Propagation_LIVE
+	quarantined = breakwaterv1.Propagation_QUARANTINED
+	replaced    = breakwaterv1.Propagation_SUPERSEDED
+)
+
+// ask fails the test where the answer is another one, and returns all of it.
+func ask(t *testing.T, s *State, site Site, version int64, want answer) *breakwaterv1.Propagation {
+	t.Helper()
+	p, canary := s.Of(site, version, epoch)
+	got := answer{p.GetState(), int64(p.GetAppliedDataCenters()), p.GetServingVersion(), canary}
+	if got != want {
+		t.Errorf("got %+v (%s), want %+v", got, p.GetReason(), want)
+	}
+	if n := s.ServingVersion(site); n != p.GetServingVersion() {
+		t.Errorf("ServingVersion = %d, the answer says %d", n, p.GetServingVersion())
+	}
+	return p
 }
 
 func TestStates(t *testing.T) {
 	tests := []struct {
-		name             string
-		revision         int64
-		state            breakwaterv1.Propagation_State
-		applied, serving int64
-		canary           bool
+		name     string
+		revision int64
+		want     answer
 	}{
-		{"older than all that is kept", 50, breakwaterv1.Propagation_LIVE, 3, 7, true},
-		{"in the live release", 200, breakwaterv1.Propagation_LIVE, 3, 7, true},
-		{"needed no release", 230, breakwaterv1.Propagation_LIVE, 3, 7, true},
-		{"in the rolling release", 251, breakwaterv1.Propagation_ROLLING_OUT, 1, 6, true},
-		{"needed no release after the rolling one", 310, breakwaterv1.Propagation_ROLLING_OUT, 1, 6, true},
-		{"not looked at yet", 321, breakwaterv1.Propagation_PENDING, 0, 6, false},
+		{"older than all that is kept", 50, answer{live, 3, 7, true}},
+		{"in the live release", 200, answer{live, 3, 7, true}},
+		{"needed no release", 230, answer{live, 3, 7, true}},
+		{"in the rolling release", 251, answer{rollingOut, 1, 6, true}},
+		{"needed no release after the rolling one", 310, answer{rollingOut, 1, 6, true}},
+		{"not looked at yet", 321, answer{pending, 0, 6, false}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := engine(t)
-			s := NewIndex(func() View { return v }).State()
-			p := s.Of(siteAt(tt.revision), 0, time.Unix(0, 0))
-			if p.GetState() != tt.state || int64(p.GetAppliedDataCenters()) != tt.applied || p.GetServingVersion() != tt.serving {
-				t.Errorf("state %v, applied %d, serving %d; want %v, %d, %d",
-					p.GetState(), p.GetAppliedDataCenters(), p.GetServingVersion(), tt.state, tt.applied, tt.serving)
-			}
+			p := ask(t, NewIndex(nil).At(engine(t)), siteAt(tt.revision, good), 0, tt.want)
 			if p.GetTotalDataCenters() != 3 {
 				t.Errorf("total = %d, want 3: a drained data center is not eligible", p.GetTotalDataCenters())
 			}
-			if got := s.Canary(siteAt(tt.revision), 0); got != tt.canary {
-				t.Errorf("canary = %v, want %v", got, tt.canary)
-			}
-			if got := s.ServingVersion(siteAt(tt.revision)); got != tt.serving {
-				t.Errorf("ServingVersion = %d, want %d", got, tt.serving)
+			if p.GetName() != "accounts/acme/sites/shop.test/propagation" || p.GetVersion() != 7 {
+				t.Errorf("name %q, version %d", p.GetName(), p.GetVersion())
 			}
 		})
 	}
 }
 
-func TestHeldDocuments(t *testing.T) {
-	bad, good := wire.SumOf([]byte("bad")), wire.SumOf([]byte("good"))
-	id := wire.DocumentID{Kind: wire.KindSite, ID: "shop.test"}
-	v := engine(t)
-	v.put(t, ledger.QuarantineKey(ledger.QuarantineID(id)), &storev1.QuarantineRecord{
-		Kind: id.Kind, Id: id.ID, BadSha256: bad[:], Reason: "bug", DataCenter: "SJC", FromRevision: 100,
-	})
-	index := NewIndex(func() View { return v })
-	site := siteAt(160)
-
-	site.Sums = func() map[wire.DocumentID]wire.Sum { return map[wire.DocumentID]wire.Sum{id: bad} }
-	p := index.State().Of(site, 0, time.Unix(0, 0))
-	if p.GetState() != breakwaterv1.Propagation_QUARANTINED || p.GetAppliedDataCenters() != 0 || p.GetServingVersion() != 5 {
-		t.Errorf("quarantined: %v, applied %d, serving %d; want QUARANTINED, 0, 5",
-			p.GetState(), p.GetAppliedDataCenters(), p.GetServingVersion())
+func TestOlderVersions(t *testing.T) {
+	s := NewIndex(nil).At(engine(t))
+	site := siteAt(321, good)
+	site.Record.RecentVersions = []*storev1.VersionRevision{
+		{Version: 6, Revision: 260}, {Version: 5, Revision: 150},
 	}
+	ask(t, s, site, 6, answer{rollingOut, 1, 5, true})
+	ask(t, s, site, 5, answer{live, 3, 5, true})
+	// Not remembered: as new as the oldest that is.
+	ask(t, s, site, 1, answer{live, 3, 5, true})
+	site.Record.RecentVersions[1].Revision = 260
+	ask(t, s, site, 1, answer{rollingOut, 1, 0, true})
+	// A touch of the value says when the version itself was stored.
+	site.Record.VersionRevision = 150
+	ask(t, s, site, 0, answer{live, 3, 7, true})
+}
+
+func TestOneChannelBehind(t *testing.T) {
+	v := engine(t)
+	v.put(t, ledger.HeadKey(wire.Urgent), &storev1.HeadRecord{Release: 6, Cursor: 400})
+	r := rollout()
+	r.Live = 6
+	v.put(t, ledger.RolloutKey(wire.Urgent), r)
+	s := NewIndex(nil).At(v)
+	ask(t, s, siteAt(280, good), 0, answer{rollingOut, 1, 6, true})
+	ask(t, s, siteAt(390, good), 0, answer{pending, 0, 6, false})
+}
+
+// Between a seal and the rollout's taking it in, what was looked at is not yet carried by
+// the release before.
+func TestSealedAndNotTakenIn(t *testing.T) {
+	v := engine(t)
+	for _, c := range siteChannels {
+		r := rollout()
+		r.Live, r.Releases[1].State = 6, storev1.ReleaseProgress_LIVE
+		v.put(t, ledger.RolloutKey(c), r)
+		v.put(t, ledger.HeadKey(c), &storev1.HeadRecord{Release: 7, LastNumber: 7, Cursor: 400})
+	}
+	s := NewIndex(nil).At(v)
+	ask(t, s, siteAt(390, good), 0, answer{pending, 0, 6, false})
+	ask(t, s, siteAt(300, good), 0, answer{live, 1, 7, true})
+}
+
+func TestBeforeGenesis(t *testing.T) {
+	s := NewIndex(nil).At(&fakeView{kvs: map[string]registry.KV{}})
+	p := ask(t, s, siteAt(3, good), 0, answer{pending, 0, 0, false})
+	if p.GetTotalDataCenters() != 0 || s.Covered(wire.Platform) != 0 {
+		t.Errorf("total %d, covered %d", p.GetTotalDataCenters(), s.Covered(wire.Platform))
+	}
+}
+
+func TestAbandonedReleasesCarryNothing(t *testing.T) {
+	v := engine(t)
+	for _, c := range siteChannels {
+		r := rollout()
+		r.Releases[1].State = storev1.ReleaseProgress_ABANDONED
+		v.put(t, ledger.RolloutKey(c), r)
+		v.put(t, ledger.HeadKey(c), &storev1.HeadRecord{Release: 5, LastNumber: 6, Cursor: 200})
+	}
+	ask(t, NewIndex(nil).At(v), siteAt(280, good), 0, answer{pending, 0, 6, false})
+}
+
+func TestSitesThatAreNotServed(t *testing.T) {
+	s := NewIndex(nil).At(engine(t))
+	site := siteAt(150, wire.Sum{})
+	site.Record.Site.State = breakwaterv1.Site_PENDING
+	if p := ask(t, s, site, 0, answer{pending, 0, 0, false}); p.GetReason() != "the site is not active yet" {
+		t.Errorf("reason = %q", p.GetReason())
+	}
+	site.Record.Site.State = breakwaterv1.Site_DELETED
+	if p := ask(t, s, site, 0, answer{live, 3, 7, true}); !strings.HasPrefix(p.GetReason(), "the site is deleted") {
+		t.Errorf("reason = %q", p.GetReason())
+	}
+	site.ModRevision = 260
+	ask(t, s, site, 0, answer{rollingOut, 1, 6, true})
+}
+
+func quarantineOf(sum wire.Sum) *storev1.QuarantineRecord {
+	return &storev1.QuarantineRecord{
+		Kind: siteID.Kind, Id: siteID.ID, Channel: "routine", Release: 3, BadSha256: sum[:],
+		Reason: "bug", DataCenter: "SJC", FromRevision: 100,
+	}
+}
+
+func TestQuarantine(t *testing.T) {
+	v := engine(t)
+	key := ledger.QuarantineKey(ledger.QuarantineID(siteID))
+	v.put(t, key, quarantineOf(bad))
+	v.put(t, ledger.HistoryKey(wire.Routine, 3), &storev1.ReleaseProgress{Number: 3, CoveredRevision: 155})
+	index := NewIndex(nil)
+
+	p := ask(t, index.At(v), siteAt(160, bad), 0, answer{quarantined, 0, 5, false})
 	if p.GetReason() != "bug (seen at SJC)" {
 		t.Errorf("reason = %q", p.GetReason())
 	}
-
-	site.Sums = func() map[wire.DocumentID]wire.Sum { return map[wire.DocumentID]wire.Sum{id: good} }
-	if p := index.State().Of(site, 0, time.Unix(0, 0)); p.GetState() != breakwaterv1.Propagation_LIVE {
-		t.Errorf("a newer version of a quarantined document: %v, want LIVE", p.GetState())
+	for _, dc := range p.GetDataCenters() {
+		if dc.GetApplied() {
+			t.Errorf("%s is said to have applied what is quarantined", dc.GetDataCenter())
+		}
 	}
+	// Version 6 has what is held as well, or something that was never tried.
+	ask(t, index.At(v), siteAt(160, bad), 6, answer{replaced, 0, 5, false})
+	ask(t, index.At(v), siteAt(160, bad), 5, answer{live, 3, 5, true})
+
+	// Another version of the document is tried by itself, and takes the older one's place.
+	ask(t, index.At(v), siteAt(160, good), 0, answer{live, 3, 7, true})
+	ask(t, index.At(v), siteAt(160, good), 6, answer{replaced, 0, 7, false})
+	late := siteAt(320, good)
+	late.Record.RecentVersions[0].Revision = 280
+	ask(t, index.At(v), late, 6, answer{rollingOut, 1, 5, true})
+
+	if q := index.At(v).Quarantines(siteAt(160, good)); len(q) != 0 {
+		t.Errorf("quarantines of an older version: %v", q)
+	}
+	if q := index.At(v).Quarantines(siteAt(160, bad)); len(q) != 1 || q[0].ID != "site-shop.test" || q[0].Trying {
+		t.Errorf("quarantines = %v", q)
+	}
+
+	trying := quarantineOf(bad)
+	trying.Trying = true
+	v.put(t, key, trying)
+	if p := ask(t, index.At(v), siteAt(160, bad), 0, answer{pending, 0, 5, false}); p.GetReason() != "tried again after: bug (seen at SJC)" {
+		t.Errorf("reason = %q", p.GetReason())
+	}
+	v.remove(key)
+	ask(t, index.At(v), siteAt(160, bad), 0, answer{live, 3, 7, true})
+}
+
+func TestQuarantinedRemoval(t *testing.T) {
+	v := engine(t)
+	q := quarantineOf(bad)
+	q.BadSha256 = nil
+	v.put(t, ledger.QuarantineKey(ledger.QuarantineID(siteID)), q)
+	site := siteAt(160, wire.Sum{})
+	site.Record.Site.State = breakwaterv1.Site_DELETED
+	ask(t, NewIndex(nil).At(v), site, 0, answer{quarantined, 0, 5, false})
+	// What can't be compiled is not shown to be another version.
+	site = siteAt(160, good)
+	site.Sums = func(*storev1.SiteRecord) map[wire.DocumentID]wire.Sum { return nil }
+	ask(t, NewIndex(nil).At(v), site, 0, answer{quarantined, 0, 5, false})
+}
+
+func TestSuspects(t *testing.T) {
+	for origin, words := range map[storev1.Suspect_Origin]string{
+		storev1.Suspect_HARM: "tried again", storev1.Suspect_ROLLBACK: "rolled its release back", storev1.Suspect_REVERT: "reverted",
+	} {
+		v := engine(t)
+		r := rollout()
+		r.Suspects = []*storev1.Suspect{{
+			Kind: siteID.Kind, Id: siteID.ID, BadSha256: bad[:], Release: 3, FromRevision: 100, Origin: origin,
+		}}
+		v.put(t, ledger.RolloutKey(wire.Routine), r)
+		p := ask(t, NewIndex(nil).At(v), siteAt(160, bad), 0, answer{pending, 0, 5, false})
+		if !strings.Contains(p.GetReason(), words) {
+			t.Errorf("reason = %q, want it to say %q", p.GetReason(), words)
+		}
+		// A quarantine says more than a suspicion.
+		v.put(t, ledger.QuarantineKey(ledger.QuarantineID(siteID)), quarantineOf(bad))
+		ask(t, NewIndex(nil).At(v), siteAt(160, bad), 0, answer{quarantined, 0, 5, false})
+	}
+}
+
+// A trial carries what is older than its revisions, and is on its way when its first wave
+// let its documents go.
+func TestTrialInFlight(t *testing.T) {
+	v := engine(t)
+	r := rollout()
+	r.Live, r.LastNumber = 6, 7
+	r.Releases = append(r.Releases, &storev1.ReleaseProgress{
+		Number: 7, Parent: 6, FromRevision: 320, CoveredRevision: 320, Cause: edgev1.Manifest_TRIAL,
+		State: storev1.ReleaseProgress_ROLLING, Waves: []*storev1.ReleaseProgress_Wave{{PassTime: timestamppb.Now()}, {}},
+	})
+	v.put(t, ledger.RolloutKey(wire.Routine), r)
+	v.put(t, ledger.HeadKey(wire.Routine), &storev1.HeadRecord{Release: 7, LastNumber: 7, Cursor: 320})
+	urgent := rollout()
+	urgent.Live = 6
+	v.put(t, ledger.RolloutKey(wire.Urgent), urgent)
+	for _, dc := range []string{"SJC", "LHR", "NRT"} {
+		v.serve(t, dc, 6)
+	}
+
+	asked, fail := 0, false
+	index := NewIndex(func(c wire.Channel, n int64) ([]wire.DocumentID, error) {
+		asked++
+		if c != wire.Routine || n != 7 {
+			t.Errorf("asked for %s/%d", c, n)
+		}
+		if fail {
+			return nil, errors.New("away")
+		}
+		return []wire.DocumentID{siteID}, nil
+	})
+	site := siteAt(280, bad)
+	p := ask(t, index.At(v), site, 0, answer{rollingOut, 0, 6, true})
+	if p.GetReleases()["routine"] != 7 {
+		t.Errorf("releases = %v, want the trial's", p.GetReleases())
+	}
+	v.put(t, ledger.FleetKey("SJC"), &storev1.FleetRecord{DataCenter: "SJC", Servers: []*storev1.FleetRecord_Server{
+		{Server: "a", Connected: true, Releases: map[string]int64{"urgent": 6, "routine": 7}},
+	}})
+	ask(t, index.At(v), site, 0, answer{rollingOut, 1, 6, true})
+	if asked != 1 {
+		t.Errorf("the manifest was read %d times, want once", asked)
+	}
+	other := siteAt(280, good)
+	other.Record.Site.Domain = "other.test"
+	ask(t, index.At(v), other, 0, answer{live, 3, 7, true})
+
+	// A manifest that can't be read may hold anything.
+	fail = true
+	index = NewIndex(index.documents)
+	ask(t, index.At(v), other, 0, answer{rollingOut, 1, 6, true})
+	fail = false
+	v.revision++
+	ask(t, index.At(v), other, 0, answer{live, 3, 7, true})
+
+	r.Live = 7
+	v.put(t, ledger.RolloutKey(wire.Routine), r)
+	ask(t, index.At(v), site, 0, answer{live, 3, 7, true})
 }
 
 func TestStateFollowsTheView(t *testing.T) {
 	v := engine(t)
-	index := NewIndex(func() View { return v })
-	before := index.State()
-	if index.State() != before {
-		t.Error("an unchanged view was decoded twice")
+	index := NewIndex(nil)
+	before := index.At(v)
+	v.revision++ // something elsewhere in the store
+	if index.At(v) != before {
+		t.Error("a view that differs in nothing that matters gave another state")
 	}
-	v.put(t, ledger.DataCenterKey("WAW"), &storev1.DataCenterControl{})
-	p := index.State().Of(siteAt(200), 0, time.Unix(0, 0))
-	if p.GetTotalDataCenters() != 4 {
-		t.Errorf("total = %d after the drain ended, want 4", p.GetTotalDataCenters())
+	total := func() int32 {
+		p, _ := index.At(v).Of(siteAt(200, good), 0, epoch)
+		return p.GetTotalDataCenters()
+	}
+	for _, step := range []struct {
+		what   string
+		change func()
+		want   int32
+	}{
+		{"the drain ended", func() { v.put(t, ledger.DataCenterKey("WAW"), &storev1.DataCenterControl{}) }, 4},
+		{"it was pinned", func() { v.put(t, ledger.DataCenterKey("WAW"), &storev1.DataCenterControl{Pinned: true}) }, 3},
+		{"its control is gone", func() { v.remove(ledger.DataCenterKey("WAW")) }, 4},
+		{"it is gone", func() { v.remove(ledger.FleetKey("WAW")) }, 3},
+		{"it went dark", func() {
+			v.put(t, ledger.FleetKey("NRT"), &storev1.FleetRecord{DataCenter: "NRT", Servers: []*storev1.FleetRecord_Server{{Server: "a"}}})
+		}, 2},
+	} {
+		step.change()
+		if got := total(); got != step.want {
+			t.Errorf("%s: total = %d, want %d", step.what, got, step.want)
+		}
+	}
+}
+
+func TestCovered(t *testing.T) {
+	v := engine(t)
+	v.put(t, ledger.HeadKey(wire.Platform), &storev1.HeadRecord{Release: 6, Cursor: 320})
+	v.put(t, ledger.RolloutKey(wire.Platform), rollout())
+	if got := NewIndex(nil).At(v).Covered(wire.Platform); got != 250 {
+		t.Errorf("covered = %d, want 250: up to where release 6 begins", got)
+	}
+}
+
+func TestServingVersionAllocatesNothing(t *testing.T) {
+	v := engine(t)
+	index, site := NewIndex(nil), siteAt(160, good)
+	index.At(v)
+	if n := testing.AllocsPerRun(100, func() { index.At(v).ServingVersion(site) }); n != 0 {
+		t.Errorf("%v allocations, want 0", n)
+	}
+}
+
+func BenchmarkServingVersion(b *testing.B) {
+	v := engine(b)
+	index, site := NewIndex(nil), siteAt(160, good)
+	b.ReportAllocs()
+	for b.Loop() {
+		index.At(v).ServingVersion(site)
 	}
 }

@@ -115,7 +115,7 @@ func (r *Releases) freeze(ctx context.Context, name string, frozen bool) (*opsv1
 }
 
 func (r *Releases) setPolicy(ctx context.Context, c wire.Channel, wish func(*storev1.ChannelPolicy) error) (*opsv1.Channel, error) {
-	return change.Do(ctx, r.control.Writer, resource.Tenant{}, func(tx *change.Tx) (*opsv1.Channel, error) {
+	return do(ctx, r.control.Writer, r.control.Logger, channelName(c), func(tx *change.Tx) (*opsv1.Channel, error) {
 		key := ledger.PolicyKey(c)
 		p := proto.CloneOf(r.defaults[c])
 		var stored storev1.ChannelPolicy
@@ -160,8 +160,11 @@ func (r *Releases) checkPolicy(ch *opsv1.Channel) []rpcerr.Violation {
 			violation(field+".dataCenters", "min_items", "names at least one data center, but in the last wave")
 		}
 		for _, dc := range w.GetDataCenters() {
+			if _, ok := locate(r.locations, dc); !ok {
+				violation(field+".dataCenters", "data_center", dc+" is no data center of the fleet")
+			}
 			if seen[dc] {
-				violation(field+".dataCenters", "unique", dc+" is in two waves")
+				violation(field+".dataCenters", "unique", dc+" is named twice")
 			}
 			seen[dc] = true
 		}

@@ -3,6 +3,8 @@ package ops
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -33,6 +35,8 @@ type Control struct {
 	Store registry.Store
 	// Writer writes to control/.
 	Writer *change.Writer
+	// Logger takes the operators' log.
+	Logger *slog.Logger
 	// NewID makes an ID that orders by time.
 	NewID func(now time.Time) string
 	// CommandWait bounds how long a call waits for the leader to obey.
@@ -51,34 +55,91 @@ func load(v View, key string, m proto.Message) (bool, error) {
 	return true, nil
 }
 
-// command asks the leader to do something and waits until it did, or refused. On a time-out
-// the command stays: a leader that is elected later still obeys.
+// command asks the leader to do something and waits until it did; a command that the leader
+// refuses is removed like one that it obeyed, and what came of it is to be read. On a
+// time-out the command stays: a leader that is elected later still obeys.
 func (c *Control) command(ctx context.Context, cmd *storev1.Command) error {
-	var key string
-	_, err := change.Do(ctx, c.Writer, resource.Tenant{}, func(tx *change.Tx) (*storev1.Command, error) {
-		cmd.Principal = tx.Call().Principal.ID
-		cmd.CreateTime = timestamppb.New(tx.Now())
-		key = ledger.CommandKey(c.NewID(tx.Now()))
-		return cmd, tx.PutNew(key, cmd)
+	return c.commands(ctx, func(context.Context) ([]*storev1.Command, error) {
+		return []*storev1.Command{cmd}, nil
 	})
+}
+
+// commands is command for several at once. A repeat of the call with the same idempotency
+// key succeeds without deciding again.
+func (c *Control) commands(ctx context.Context, decide func(context.Context) ([]*storev1.Command, error)) error {
+	var keys, about []string
+	_, err := change.Do(ctx, c.Writer, resource.Tenant{}, func(tx *change.Tx) (*storev1.Command, error) {
+		cmds, err := decide(tx.Context())
+		if err != nil {
+			return nil, err
+		}
+		keys, about = nil, nil
+		for _, cmd := range cmds {
+			cmd.Principal = tx.Call().Principal.ID
+			cmd.CreateTime = timestamppb.New(tx.Now())
+			key := ledger.CommandKey(c.NewID(tx.Now()))
+			if err := tx.PutNew(key, cmd); err != nil {
+				return nil, err
+			}
+			keys, about = append(keys, key), append(about, subject(cmd))
+		}
+		return &storev1.Command{}, nil
+	})
+	for _, name := range about {
+		Audit(ctx, c.Logger, name, err)
+	}
 	if err != nil || call.From(ctx).ValidateOnly {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.CommandWait)
+	bounded, cancel := context.WithTimeout(ctx, c.CommandWait)
 	defer cancel()
-	kv, err := c.Store.Get(ctx, key)
-	if err != nil {
-		return nil //nolint:nilerr // not found: the leader was faster; else the command is stored and stays
-	}
-	w := c.Store.Watch(ctx, key, kv.ModRevision)
-	for batch := range w.C() {
-		for _, e := range batch.Events {
-			if e.Deleted {
-				return nil
-			}
+	for _, key := range keys {
+		if err := c.obeyed(bounded, key); err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		} else if err != nil {
+			return err
 		}
 	}
-	return rpcerr.Failed(codeUnavailable, rpcerr.ReasonUnavailable, "no leader obeyed within %v: the command is kept", c.CommandWait)
+	return nil
+}
+
+// subject is the name of what a command is about.
+func subject(cmd *storev1.Command) string {
+	if cmd.GetVerb() == storev1.Command_RETRY {
+		return quarantines + cmd.GetQuarantine()
+	}
+	return releaseName(wire.Channel(cmd.GetChannel()), cmd.GetRelease())
+}
+
+func releaseName(c wire.Channel, n int64) string {
+	return channelName(c) + "/releases/" + strconv.FormatInt(n, 10)
+}
+
+// obeyed waits until the leader removed a command.
+func (c *Control) obeyed(ctx context.Context, key string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	kv, err := c.Store.Get(ctx, key)
+	if isNotFound(err) {
+		return nil // The leader was faster.
+	}
+	if err == nil {
+		w := c.Store.Watch(ctx, key, kv.ModRevision)
+		done := false
+		for batch := range w.C() {
+			for _, e := range batch.Events {
+				done = done || e.Key == key && e.Deleted
+			}
+			if done {
+				cancel()
+			}
+		}
+		if done {
+			return nil
+		}
+		err = w.Err()
+	}
+	return rpcerr.Unavailable(time.Second, "no leader obeyed within %v: the command is kept", c.CommandWait).WithCause(err)
 }
 
 // channelOf parses `channels/{channel}`.

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -44,6 +45,8 @@ type DevConfig struct {
 	Logins    Logins
 	// RunDue does all work that is due by the clock, and returns when it is done.
 	RunDue func(ctx context.Context) error
+	// Logger takes the operators' log.
+	Logger *slog.Logger
 }
 
 // Dev is the DevService. A production server does not register it.
@@ -55,11 +58,14 @@ type Dev struct {
 // NewDev returns the service.
 func NewDev(cfg DevConfig) *Dev { return &Dev{cfg: cfg} }
 
+func (d *Dev) audit(ctx context.Context, name string) { Audit(ctx, d.cfg.Logger, "dev/"+name, nil) }
+
 // CreateBug gives every simulated data plane a bug.
-func (d *Dev) CreateBug(_ context.Context, req *opsv1.CreateBugRequest) (*opsv1.Bug, error) {
+func (d *Dev) CreateBug(ctx context.Context, req *opsv1.CreateBugRequest) (*opsv1.Bug, error) {
 	if err := d.cfg.Simulator.AddBug(req.GetBug()); err != nil {
 		return nil, err
 	}
+	d.audit(ctx, "bugs/"+req.GetBug().GetBugId())
 	return req.GetBug(), nil
 }
 
@@ -69,26 +75,29 @@ func (d *Dev) ListBugs(context.Context, *opsv1.ListBugsRequest) (*opsv1.ListBugs
 }
 
 // DeleteBug mends a bug.
-func (d *Dev) DeleteBug(_ context.Context, req *opsv1.DeleteBugRequest) (*emptypb.Empty, error) {
+func (d *Dev) DeleteBug(ctx context.Context, req *opsv1.DeleteBugRequest) (*emptypb.Empty, error) {
 	if !d.cfg.Simulator.RemoveBug(req.GetBugId()) {
 		return nil, rpcerr.NotFound("dev/bugs/" + req.GetBugId())
 	}
+	d.audit(ctx, "bugs/"+req.GetBugId())
 	return &emptypb.Empty{}, nil
 }
 
 // KillDataCenter stops all servers of a data center.
-func (d *Dev) KillDataCenter(_ context.Context, req *opsv1.KillDataCenterRequest) (*emptypb.Empty, error) {
+func (d *Dev) KillDataCenter(ctx context.Context, req *opsv1.KillDataCenterRequest) (*emptypb.Empty, error) {
 	if !d.cfg.Simulator.Kill(req.GetDataCenter()) {
 		return nil, rpcerr.NotFound("dev/dataCenters/" + req.GetDataCenter())
 	}
+	d.audit(ctx, "dataCenters/"+req.GetDataCenter())
 	return &emptypb.Empty{}, nil
 }
 
 // ReviveDataCenter starts them again.
-func (d *Dev) ReviveDataCenter(_ context.Context, req *opsv1.ReviveDataCenterRequest) (*emptypb.Empty, error) {
+func (d *Dev) ReviveDataCenter(ctx context.Context, req *opsv1.ReviveDataCenterRequest) (*emptypb.Empty, error) {
 	if !d.cfg.Simulator.Revive(req.GetDataCenter()) {
 		return nil, rpcerr.NotFound("dev/dataCenters/" + req.GetDataCenter())
 	}
+	d.audit(ctx, "dataCenters/"+req.GetDataCenter())
 	return &emptypb.Empty{}, nil
 }
 
@@ -112,6 +121,7 @@ func (d *Dev) AdvanceClock(ctx context.Context, req *opsv1.AdvanceClockRequest) 
 	if err := d.cfg.Clock.AdvanceTo(ctx, to); err != nil {
 		return nil, err
 	}
+	d.audit(ctx, "clock")
 	if err := d.cfg.RunDue(ctx); err != nil {
 		return nil, err
 	}
@@ -129,5 +139,6 @@ func (d *Dev) CreateLogin(ctx context.Context, req *opsv1.CreateLoginRequest) (*
 	if err != nil {
 		return nil, err
 	}
+	d.audit(ctx, "logins/"+req.GetEmail())
 	return &opsv1.CreateLoginResponse{Secret: secret, ExpireTime: timestamppb.New(expires)}, nil
 }

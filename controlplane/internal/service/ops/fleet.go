@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
 	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
@@ -20,8 +19,6 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
-
-const codeUnavailable = codes.Unavailable
 
 // Location is where a data center is.
 type Location struct {
@@ -38,9 +35,24 @@ type Fleet struct {
 
 // NewFleet returns the service for the given data centers.
 func NewFleet(control *Control, locations []Location) *Fleet {
+	return &Fleet{control: control, locations: byCode(locations)}
+}
+
+func byCode(locations []Location) []Location {
 	sorted := slices.Clone(locations)
 	slices.SortFunc(sorted, func(a, b Location) int { return strings.Compare(a.Code, b.Code) })
-	return &Fleet{control: control, locations: sorted}
+	return sorted
+}
+
+// locate finds a data center in a list that is in order of the codes.
+func locate(sorted []Location, code string) (Location, bool) {
+	at, found := slices.BinarySearchFunc(sorted, code, func(l Location, c string) int {
+		return strings.Compare(l.Code, c)
+	})
+	if !found {
+		return Location{}, false
+	}
+	return sorted[at], true
 }
 
 // ListDataCenters lists the data centers in order of their codes.
@@ -108,7 +120,7 @@ func (f *Fleet) set(ctx context.Context, name, etag string, wish func(*storev1.D
 		return nil, err
 	}
 	etag = call.From(ctx).Etag(etag)
-	return change.Do(ctx, f.control.Writer, resource.Tenant{}, func(tx *change.Tx) (*opsv1.DataCenter, error) {
+	return do(ctx, f.control.Writer, f.control.Logger, "dataCenters/"+loc.Code, func(tx *change.Tx) (*opsv1.DataCenter, error) {
 		key := ledger.DataCenterKey(loc.Code)
 		var ctl storev1.DataCenterControl
 		if err := getOptional(tx, key, &ctl); err != nil {
@@ -163,13 +175,11 @@ func (f *Fleet) ListServers(ctx context.Context, req *opsv1.ListServersRequest) 
 
 func (f *Fleet) location(name string) (Location, error) {
 	code, ok := strings.CutPrefix(name, "dataCenters/")
-	at, found := slices.BinarySearchFunc(f.locations, strings.ToUpper(code), func(l Location, c string) int {
-		return strings.Compare(l.Code, c)
-	})
+	loc, found := locate(f.locations, strings.ToUpper(code))
 	if !ok || !found {
 		return Location{}, rpcerr.NotFound(name)
 	}
-	return f.locations[at], nil
+	return loc, nil
 }
 
 func dataCenter(v View, loc Location) (*opsv1.DataCenter, error) {

@@ -2,6 +2,10 @@ package ops
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+
+	"google.golang.org/protobuf/proto"
 
 	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
@@ -17,28 +21,40 @@ import (
 type Limits struct {
 	opsv1.UnimplementedLimitServiceServer
 	writer *change.Writer
+	source change.Source
+	log    *slog.Logger
 }
 
-// NewLimits returns the service.
-func NewLimits(registryWriter *change.Writer) *Limits { return &Limits{writer: registryWriter} }
+// NewLimits returns the service over the registry; log takes the operators' log.
+func NewLimits(writer *change.Writer, source change.Source, log *slog.Logger) *Limits {
+	return &Limits{writer: writer, source: source, log: log}
+}
 
 // GetLimits returns the limits.
 func (l *Limits) GetLimits(ctx context.Context, _ *opsv1.GetLimitsRequest) (*opsv1.Limits, error) {
-	return change.Do(ctx, l.writer, resource.Tenant{}, func(tx *change.Tx) (*opsv1.Limits, error) {
-		var rec storev1.LimitsRecord
-		if err := tx.Get(resource.LimitsKey, &rec); err != nil {
-			return nil, err
-		}
-		return limitsView(&rec), nil
-	})
+	v, err := l.source.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kv, ok := v.Get(resource.LimitsKey)
+	if !ok {
+		return nil, rpcerr.NotFound("limits")
+	}
+	var rec storev1.LimitsRecord
+	if err := proto.Unmarshal(kv.Value, &rec); err != nil {
+		return nil, fmt.Errorf("ops: limits: %w", err)
+	}
+	return limitsView(&rec), nil
 }
 
 // UpdateLimits changes limits.
 func (l *Limits) UpdateLimits(ctx context.Context, req *opsv1.UpdateLimitsRequest) (*opsv1.Limits, error) {
 	etag := call.From(ctx).Etag(req.GetLimits().GetEtag())
-	return change.Do(ctx, l.writer, resource.Tenant{}, func(tx *change.Tx) (*opsv1.Limits, error) {
+	return do(ctx, l.writer, l.log, "limits", func(tx *change.Tx) (*opsv1.Limits, error) {
 		var rec storev1.LimitsRecord
-		if err := tx.Get(resource.LimitsKey, &rec); err != nil {
+		if err := tx.Get(resource.LimitsKey, &rec); isNotFound(err) {
+			return nil, rpcerr.NotFound("limits")
+		} else if err != nil {
 			return nil, err
 		}
 		if etag != "" && etag != limitsView(&rec).GetEtag() {
@@ -81,7 +97,10 @@ func checkLimits(l *opsv1.Limits) []rpcerr.Violation {
 }
 
 func limitsView(rec *storev1.LimitsRecord) *opsv1.Limits {
-	out := rec.GetLimits()
+	out := proto.CloneOf(rec.GetLimits())
+	if out == nil {
+		out = &opsv1.Limits{}
+	}
 	out.Name, out.Etag = "", ""
 	etag := resource.Etag(out)
 	out.Name, out.Etag = "limits", etag

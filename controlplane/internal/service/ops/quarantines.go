@@ -73,12 +73,33 @@ func (r *Releases) RetryQuarantine(ctx context.Context, req *opsv1.RetryQuaranti
 	if err != nil {
 		return nil, err
 	}
-	return q, r.control.Retry(ctx, strings.TrimPrefix(q.GetName(), quarantines))
+	err = r.control.Retry(ctx, func(context.Context) ([]string, error) {
+		return []string{strings.TrimPrefix(q.GetName(), quarantines)}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if v, err = r.control.Read(ctx); err != nil {
+		return nil, err
+	}
+	return quarantineIn(v, req.GetName())
 }
 
-// Retry asks the leader to try a quarantined document again, by the quarantine's ID.
-func (c *Control) Retry(ctx context.Context, id string) error {
-	return c.command(ctx, &storev1.Command{Verb: storev1.Command_RETRY, Quarantine: id})
+// Retry asks the leader to try quarantined documents again: those that pick names, by the
+// quarantines' IDs. A repeat of the call with the same idempotency key succeeds without
+// picking again.
+func (c *Control) Retry(ctx context.Context, pick func(ctx context.Context) (ids []string, err error)) error {
+	return c.commands(ctx, func(ctx context.Context) ([]*storev1.Command, error) {
+		ids, err := pick(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var out []*storev1.Command
+		for _, id := range ids {
+			out = append(out, &storev1.Command{Verb: storev1.Command_RETRY, Quarantine: id})
+		}
+		return out, nil
+	})
 }
 
 func quarantineIn(v View, name string) (*opsv1.Quarantine, error) {

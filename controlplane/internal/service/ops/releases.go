@@ -27,15 +27,18 @@ func isNotFound(err error) bool { return errors.Is(err, registry.ErrNotFound) }
 // Releases is the ReleaseService.
 type Releases struct {
 	opsv1.UnimplementedReleaseServiceServer
-	control  *Control
-	defaults map[wire.Channel]*storev1.ChannelPolicy
-	trust    wire.Trust
+	control   *Control
+	defaults  map[wire.Channel]*storev1.ChannelPolicy
+	trust     wire.Trust
+	locations []Location // in order of their codes
 }
 
 // NewReleases returns the service. The default policies hold for channels whose policy no
-// operator set; manifests are read under trust.
-func NewReleases(control *Control, defaults map[wire.Channel]*storev1.ChannelPolicy, trust wire.Trust) *Releases {
-	return &Releases{control: control, defaults: defaults, trust: trust}
+// operator set; manifests are read under trust; waves name data centers of locations.
+func NewReleases(
+	control *Control, defaults map[wire.Channel]*storev1.ChannelPolicy, trust wire.Trust, locations []Location,
+) *Releases {
+	return &Releases{control: control, defaults: defaults, trust: trust, locations: byCode(locations)}
 }
 
 // ListReleases lists a channel's kept releases, newest first.
@@ -107,7 +110,7 @@ func (r *Releases) steer(ctx context.Context, name string, verb storev1.Command_
 }
 
 func (r *Releases) get(ctx context.Context, c wire.Channel, n int64) (*opsv1.Release, error) {
-	name := channelName(c) + "/releases/" + strconv.FormatInt(n, 10)
+	name := releaseName(c, n)
 	all, err := r.all(ctx, c)
 	if err != nil {
 		return nil, err
@@ -201,7 +204,7 @@ var states = map[storev1.ReleaseProgress_State]opsv1.Release_State{
 
 func release(c wire.Channel, p *storev1.ReleaseProgress) *opsv1.Release {
 	out := &opsv1.Release{
-		Name:   fmt.Sprintf("%s/releases/%d", channelName(c), p.GetNumber()),
+		Name:   releaseName(c, p.GetNumber()),
 		Number: p.GetNumber(), Parent: p.GetParent(), State: states[p.GetState()], Reason: p.GetReason(),
 		ChangeCount: p.GetChanges(), CoveredRevision: p.GetCoveredRevision(),
 		StateHash: hex.EncodeToString(p.GetStateHash()), SealTime: p.GetSealTime(), LiveTime: p.GetLiveTime(),

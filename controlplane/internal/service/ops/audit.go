@@ -1,0 +1,44 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
+)
+
+// Audit writes one line to the operators' log for a change of the platform that came to
+// err: who changed what, by which method, from where. Changes of the platform belong to no
+// account's audit chain, so this log is their record; every handler's change goes through
+// here. Changes that failed and dry runs are not changes and leave no line.
+func Audit(ctx context.Context, log *slog.Logger, resourceName string, err error) {
+	info := call.From(ctx)
+	outcome := "done"
+	switch {
+	case errors.Is(err, registry.ErrUnknownOutcome):
+		outcome = "unknown"
+	case err != nil || info.ValidateOnly:
+		return
+	}
+	log.LogAttrs(ctx, slog.LevelInfo, "platform changed",
+		slog.Bool("audit", true), slog.String("outcome", outcome),
+		slog.String("principal", info.Principal.ID), slog.String("on_behalf_of", info.Principal.OnBehalfOf),
+		slog.String("method", info.Method()), slog.String("resource", resourceName),
+		slog.String("request_id", info.RequestID), slog.String("peer", info.Peer.String()),
+	)
+}
+
+// do is [change.Do] for a change of the platform, with its line in the operators' log.
+func do[R proto.Message](
+	ctx context.Context, w *change.Writer, log *slog.Logger, resourceName string, fn func(tx *change.Tx) (R, error),
+) (R, error) {
+	out, err := change.Do(ctx, w, resource.Tenant{}, fn)
+	Audit(ctx, log, resourceName, err)
+	return out, err
+}
