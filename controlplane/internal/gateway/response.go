@@ -23,9 +23,6 @@ func newMarshaler() *marshaler {
 	}}
 }
 
-// StreamContentType implements runtime.StreamContentType: one JSON document a line.
-func (*marshaler) StreamContentType(any) string { return "application/x-ndjson" }
-
 // setETag makes the header ETag of a resource's own etag, and completes the rate limit's
 // headers, before a response is written.
 func setETag(_ context.Context, w http.ResponseWriter, m proto.Message) error {

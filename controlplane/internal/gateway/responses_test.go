@@ -178,7 +178,7 @@ func TestStreams(t *testing.T) {
 		return all
 	}
 	a.reset(func(string, proto.Message) ([]proto.Message, error) { return []proto.Message{one, two}, nil })
-	if got := do(t, h, "GET", target, ""); got.code != 200 || !slices.Equal(types(got.body), []string{"EXISTING", "CURRENT"}) || got.header.Get("Content-Type") != "application/x-ndjson" {
+	if got := do(t, h, "GET", target, ""); got.code != 200 || !slices.Equal(types(got.body), []string{"EXISTING", "CURRENT"}) || got.header.Get("Content-Type") != "application/json" {
 		t.Errorf("got %v", got)
 	}
 	a.reset(failing(rpcerr.Malformed(rpcerr.ReasonCursorExpired, "no"), one))
