@@ -36,9 +36,11 @@ func DigestOf(credential string) [sha256.Size]byte { return sha256.Sum256([]byte
 
 // Config is what an Authenticator needs.
 type Config struct {
-	// View returns the newest state that is at hand. Authentication never waits for a newer
-	// one.
+	// View returns the newest state that is at hand.
 	View func() View
+	// Fresh returns a state that shows every acknowledged write. It is asked when a credential
+	// is not found, which another server may just have made. Nil means never.
+	Fresh func(ctx context.Context) (View, error)
 	// Staleness says how long ago that state was last known to be current. Nil means always
 	// current.
 	Staleness func() time.Duration
@@ -69,7 +71,7 @@ func New(cfg Config) *Authenticator {
 
 // errCredential is the one answer to everything that is not a valid credential, so that it
 // tells nothing of what exists.
-func errCredential() error { return rpcerr.Unauthenticated("the credential is not valid") }
+var errCredential error = rpcerr.Unauthenticated("the credential is not valid")
 
 // Authenticate returns who the bearer of a credential is. An empty bearer is Anonymous.
 // peer is where the call came from; onBehalfOf, if not empty, is the address of the member
@@ -104,13 +106,27 @@ func (a *Authenticator) identify(ctx context.Context, bearer string, peer netip.
 	if err != nil {
 		return Principal{}, err
 	}
-	switch {
-	case credential.Kind == TokenCredential:
-		return a.token(view, credential, peer)
-	case credential.Kind == LoginCredential && a.cfg.DevLogins:
-		return devLogin(view, credential)
+	p, err := a.lookUp(view, credential, peer)
+	if !errors.Is(err, errCredential) || a.cfg.Fresh == nil {
+		return p, err
 	}
-	return Principal{}, errCredential()
+	// A server that reads its store a moment later than another one writes must not refuse
+	// what the other one gave out. The cost is one read, shared by all who wait for it.
+	fresh, failed := a.cfg.Fresh(ctx)
+	if failed != nil {
+		return p, err
+	}
+	return a.lookUp(fresh, credential, peer)
+}
+
+func (a *Authenticator) lookUp(view View, c Credential, peer netip.Addr) (Principal, error) {
+	switch {
+	case c.Kind == TokenCredential:
+		return a.token(view, c, peer)
+	case c.Kind == LoginCredential && a.cfg.DevLogins:
+		return devLogin(view, c)
+	}
+	return Principal{}, errCredential
 }
 
 // view returns the newest state, unless it is too old to be trusted.
@@ -138,12 +154,12 @@ func (a *Authenticator) operator(c Credential) (Principal, error) {
 		}
 		return Principal{Kind: Operator, ID: id}, nil
 	}
-	return Principal{}, errCredential()
+	return Principal{}, errCredential
 }
 
 func (a *Authenticator) identityProvider(ctx context.Context, raw string) (Principal, error) {
 	if a.cfg.Logins == nil || strings.Count(raw, ".") != 2 {
-		return Principal{}, errCredential()
+		return Principal{}, errCredential
 	}
 	identity, err := a.cfg.Logins.VerifyLogin(ctx, raw)
 	switch {

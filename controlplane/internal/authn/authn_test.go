@@ -298,3 +298,28 @@ func TestIdentityProvider(t *testing.T) {
 		t.Errorf("a provider that is down: %v", err)
 	}
 }
+
+// TestMadeElsewhere uses a token that another server made a moment ago.
+func TestMadeElsewhere(t *testing.T) {
+	behind, asked := state{acme.Record(): nil}, 0
+	var w *world
+	w = setUp(t, func(c *authn.Config) {
+		c.View = func() authn.View { return behind }
+		c.Fresh = func(context.Context) (authn.View, error) {
+			asked++
+			return w.state, nil
+		}
+	})
+	credential, id := w.token(t, acme, with("*"))
+	if _, err := w.who(t, credential); err != nil || asked != 1 {
+		t.Errorf("%v, asked %d times", err, asked)
+	}
+	behind[resource.TokenIndex(id)], behind[acme.Token(id)] = w.state[resource.TokenIndex(id)], w.state[acme.Token(id)]
+	if _, err := w.who(t, credential); err != nil || asked != 1 {
+		t.Errorf("found at hand: %v, asked %d times", err, asked)
+	}
+	w.refused(t, "bwt_short", "malformed")
+	if asked != 1 {
+		t.Error("a malformed credential costs a read")
+	}
+}

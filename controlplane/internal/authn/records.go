@@ -10,6 +10,7 @@ import (
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz/permission"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
@@ -20,7 +21,12 @@ const maxAccounts = 1000
 // maxMakers bounds the chain of tokens that made tokens.
 const maxMakers = 16
 
-func read(view View, key string, m proto.Message) bool {
+// Values gives values by their keys.
+type Values interface {
+	Get(key string) (registry.KV, bool)
+}
+
+func read(view Values, key string, m proto.Message) bool {
 	kv, ok := view.Get(key)
 	// A value that can't be read grants nothing.
 	return ok && proto.Unmarshal(kv.Value, m) == nil
@@ -29,12 +35,12 @@ func read(view View, key string, m proto.Message) bool {
 func (a *Authenticator) token(view View, c Credential, peer netip.Addr) (Principal, error) {
 	index, ok := view.Get(resource.TokenIndex(c.ID))
 	if !ok {
-		return Principal{}, errCredential()
+		return Principal{}, errCredential
 	}
 	tenant := resource.ForAccount(string(index.Value))
 	var rec storev1.TokenRecord
 	if !read(view, tenant.Token(c.ID), &rec) || !c.Matches(rec.GetSecretSha256()) {
-		return Principal{}, errCredential()
+		return Principal{}, errCredential
 	}
 	if !MakerStands(view, tenant, &rec, a.cfg.Clock.Now()) {
 		return Principal{}, rpcerr.Unauthenticated("the token is disabled: its maker lost what it rests on")
@@ -88,7 +94,7 @@ func allowedFrom(cidrs []netip.Prefix, peer netip.Addr) bool {
 // MakerStands says whether whoever made a token could still make it: the member is active
 // and has a role and sites that cover the token's, and so on along a chain of tokens that
 // made tokens. What an operator made rests on no one.
-func MakerStands(view View, tenant resource.Tenant, rec *storev1.TokenRecord, now time.Time) bool {
+func MakerStands(view Values, tenant resource.Tenant, rec *storev1.TokenRecord, now time.Time) bool {
 	t := rec.GetToken()
 	for range maxMakers {
 		if rec.GetMakerMember() != "" && !memberStands(view, tenant, rec.GetMakerMember(), t) {
@@ -113,7 +119,7 @@ func MakerStands(view View, tenant resource.Tenant, rec *storev1.TokenRecord, no
 	return false
 }
 
-func memberStands(view View, tenant resource.Tenant, member string, t *breakwaterv1.Token) bool {
+func memberStands(view Values, tenant resource.Tenant, member string, t *breakwaterv1.Token) bool {
 	var m storev1.MemberRecord
 	if !read(view, tenant.Member(member), &m) || m.GetMember().GetState() != breakwaterv1.Member_ACTIVE {
 		return false
@@ -125,7 +131,7 @@ func memberStands(view View, tenant resource.Tenant, member string, t *breakwate
 func devLogin(view View, c Credential) (Principal, error) {
 	var rec storev1.LoginRecord
 	if !read(view, resource.Login(c.ID), &rec) || !c.Matches(rec.GetSecretSha256()) {
-		return Principal{}, errCredential()
+		return Principal{}, errCredential
 	}
 	identity := Identity{Email: strings.ToLower(rec.GetEmail())}
 	if rec.GetExpireTime() != nil {

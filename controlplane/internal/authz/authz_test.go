@@ -292,6 +292,9 @@ func TestRolesKnowEveryPermission(t *testing.T) {
 		if r.Scope != breakwaterv1.Access_ACCOUNT && r.Scope != breakwaterv1.Access_SITE {
 			continue
 		}
+		if collection, _, _ := strings.Cut(r.Permission, "."); !permission.KnownCollection(collection) {
+			t.Errorf("%s is a permission that no token can have", r.Permission)
+		}
 		if r.Permission == "accounts.delete" {
 			continue
 		}

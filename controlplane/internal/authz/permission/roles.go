@@ -63,6 +63,13 @@ var roles = map[breakwaterv1.Member_Role][]string{
 // caller must not modify the result.
 func OfRole(role breakwaterv1.Member_Role) []string { return roles[role] }
 
+// KnownCollection says whether there is such a collection or singleton below accounts, so
+// that a permission on it can be given to a token. What only operators have is none.
+func KnownCollection(name string) bool {
+	return slices.Contains(siteCollections, name) || slices.Contains(accountCollections, name) ||
+		slices.Contains(guardedCollections, name)
+}
+
 // LimitedRole says whether members with the role may be limited to named sites.
 func LimitedRole(role breakwaterv1.Member_Role) bool {
 	return role == breakwaterv1.Member_EDITOR || role == breakwaterv1.Member_VIEWER
