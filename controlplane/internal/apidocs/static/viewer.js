@@ -88,6 +88,7 @@ function wire() {
     }
   });
   $("token").addEventListener("input", (e) => setToken(e.target.value));
+  $("credential").addEventListener("submit", (e) => e.preventDefault());
   $("menu").addEventListener("click", () => menu(!document.body.classList.contains("open")));
   $("theme").addEventListener("click", () => {
     const root = document.documentElement;
