@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/domain"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/listing"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/ratelimit"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/sitestate"
 )
 
@@ -36,11 +36,11 @@ type SitesConfig struct {
 	Times sitestate.Times
 }
 
-// PurgeLimiter bounds how often something happens in a minute.
+// PurgeLimiter bounds how often something happens in a minute. A [ratelimit.Limiter] with
+// such a window is one.
 type PurgeLimiter interface {
-	// Take counts one event for the key, unless there were perMinute of them in the last
-	// minute: then it says how long to wait.
-	Take(key string, perMinute int) (wait time.Duration, ok bool)
+	// Take counts one event of the key, unless there were limit of them in the last minute.
+	Take(key string, limit int) ratelimit.Decision
 }
 
 // Sites implements SiteService.

@@ -50,12 +50,12 @@ func (s *Sites) takePurge(e *siteEdit) error {
 		return nil
 	}
 	limit := int(e.entitlements().GetPurgesPerMinute())
-	wait, ok := s.cfg.Purges.Take(e.name.SiteName(), limit)
-	if ok {
+	d := s.cfg.Purges.Take(e.name.SiteName(), limit)
+	if d.Allowed {
 		return nil
 	}
-	return rpcerr.RateLimited("purges", wait, "the plan %s allows %d purges a minute: try again in %s",
-		e.plan(), limit, wait.Round(time.Second))
+	return rpcerr.RateLimited("purges", d.RetryAfter, "the plan %s allows %d purges a minute: try again in %s",
+		e.plan(), limit, d.RetryAfter.Round(time.Second))
 }
 
 func sitePurgeSummary(req *breakwaterv1.PurgeCacheRequest) string {
