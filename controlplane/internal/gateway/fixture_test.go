@@ -97,8 +97,8 @@ func (a *api) reset(answer func(string, proto.Message) ([]proto.Message, error))
 	a.answer, a.method, a.req, a.md, a.header = answer, "", nil, nil, nil
 }
 
-// start returns a handler in front of an API, both closed with the test.
-func start(t testing.TB, cfg Config) (*api, http.Handler) {
+// dial returns a connection to an API, both closed with the test.
+func dial(t testing.TB) (*grpc.ClientConn, *api) {
 	t.Helper()
 	a := &api{}
 	server := grpc.NewServer(grpc.UnknownServiceHandler(a.handle))
@@ -119,6 +119,13 @@ func start(t testing.TB, cfg Config) (*api, http.Handler) {
 		server.Stop()
 		<-done
 	})
+	return conn, a
+}
+
+// start returns a handler in front of an API.
+func start(t testing.TB, cfg Config) (*api, http.Handler) {
+	t.Helper()
+	conn, a := dial(t)
 	handler, err := New(conn, cfg)
 	if err != nil {
 		t.Fatal(err)
