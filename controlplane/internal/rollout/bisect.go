@@ -72,7 +72,10 @@ func (m *machine) trials() {
 		if b.Release != 0 || b.Exhausted {
 			continue
 		}
-		b.Trial = max(b.Trial, 1)
+		if b.Trial == 0 {
+			// Numbers of one search never answer another's.
+			b.Trial = ch.LastNumber<<8 + 1
+		}
 		b.split()
 	}
 }

@@ -42,10 +42,8 @@ func (m *machine) obey(cmd Command) bool {
 		switch {
 		case r != nil && r.Phase != Good:
 			m.abandon(ch, cmd.Release, reason, OriginRollback)
-		case r != nil:
-			m.revert(ch, cmd, r.Changes, r.FromRevision, reason)
 		case cmd.Release <= ch.LastKnownGood:
-			m.revert(ch, cmd, cmd.Changes, cmd.FromRevision, reason)
+			m.revert(ch, cmd, reason)
 		}
 	case storev1.Command_VERB_UNSPECIFIED, storev1.Command_RETRY:
 	}
@@ -70,11 +68,11 @@ func (m *machine) letGo(ch *Chain, release int64) {
 
 // revert keeps the documents of an old release at the versions before it: the publisher
 // then seals a release that says so, and it goes wave by wave.
-func (m *machine) revert(ch *Chain, cmd Command, changes []Change, from int64, reason string) {
-	if len(changes) == 0 || len(ch.Reverts) >= maxReverts {
+func (m *machine) revert(ch *Chain, cmd Command, reason string) {
+	if len(cmd.Changes) == 0 || len(ch.Reverts) >= maxReverts {
 		return
 	}
-	ch.suspect(suspectsOf(changes, cmd.Release, from, OriginRevert))
+	ch.suspect(suspectsOf(cmd.Changes, cmd.Release, cmd.FromRevision, OriginRevert))
 	ch.Reverts = append(ch.Reverts, Revert{Release: cmd.Release, Reason: reason, Principal: cmd.Principal, Time: m.o.Now})
 }
 

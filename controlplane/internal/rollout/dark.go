@@ -30,37 +30,41 @@ func (w *Wave) noteMissing(dcs []string, m *machine) {
 	}
 }
 
-// darkness decides about losses whose post-mortem did not come.
+// darkness decides about losses whose post-mortem did not come, where several releases
+// bake in one data center the newest first: once that is convicted, the others wait.
 func (m *machine) darkness() {
+	var due []suspicion
 	for i := range m.s.Chains {
 		ch := &m.s.Chains[i]
-		for j := 0; j < len(ch.Releases); j++ {
-			if ch.Releases[j].Phase != Rolling {
+		for j := range ch.Releases {
+			r := &ch.Releases[j]
+			k := r.openWave()
+			if r.Phase != Rolling || k < 0 {
 				continue
 			}
-			if k := ch.Releases[j].openWave(); k >= 0 {
-				m.losses(ch, ch.Releases[j].Number, k)
+			for _, l := range r.Waves[k].Losses {
+				if at := l.Since.Add(postMortem); l.Excused || m.o.Now.Before(at) {
+					m.wake(at)
+					continue
+				}
+				due = append(due, suspicion{chain: ch, release: r.Number, wave: k, dc: l.DataCenter})
 			}
 		}
 	}
-}
-
-func (m *machine) losses(ch *Chain, n int64, k int) {
-	for l := 0; ; l++ {
-		r := ch.Release(n)
-		if r == nil || l >= len(r.Waves[k].Losses) {
-			return
+	slices.SortStableFunc(due, func(a, b suspicion) int { return b.entered().Compare(a.entered()) })
+	for _, s := range due {
+		r := s.chain.Release(s.release)
+		if r == nil || m.settling(s.dc) {
+			continue
 		}
-		w := &r.Waves[k]
-		loss := w.Losses[l]
-		switch due := loss.Since.Add(postMortem); {
-		case loss.Excused:
-		case m.o.Now.Before(due):
-			m.wake(due)
-		case m.dc(loss.DataCenter).reports():
-			m.lostServers(ch, r, w, loss)
+		w := &r.Waves[s.wave]
+		l := slices.IndexFunc(w.Losses, func(l Loss) bool { return l.DataCenter == s.dc })
+		switch {
+		case l < 0:
+		case m.dc(s.dc).reports():
+			m.lostServers(s.chain, r, w, w.Losses[l])
 		default:
-			m.lostDataCenter(ch, r, w, l)
+			m.lostDataCenter(s.chain, r, w, l)
 		}
 	}
 }

@@ -102,8 +102,8 @@ type Command struct {
 	Quarantine string
 	Reason     string
 	Principal  string
-	// Changes are the changes of Release where it is to be reverted and is not in the
-	// state; FromRevision is what was covered before it.
+	// Changes are the changes of Release where it is to be rolled back and is last known
+	// good or older; FromRevision is what was covered before it.
 	Changes      []Change
 	FromRevision int64
 }

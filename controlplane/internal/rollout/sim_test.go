@@ -73,6 +73,7 @@ type manifest struct {
 type agent struct {
 	dc, name    string
 	run         int
+	quiet       bool // started, and did not report yet
 	up          bool
 	downUntil   time.Time
 	healthy     bool
@@ -296,7 +297,7 @@ func (s *sim) agentsAct() {
 				TargetSequence: a.seq[a.crashChan], After: laterDelay, Reason: "out of memory"})
 		}
 		for _, c := range wire.Channels() {
-			if t, ok := s.targets[moveKey{c, a.dc}]; ok && a.up && t.Sequence > a.seq[c] {
+			if t, ok := s.targets[moveKey{c, a.dc}]; ok && a.up && !a.quiet && t.Sequence > a.seq[c] {
 				s.apply(a, t)
 			}
 		}
@@ -309,6 +310,7 @@ func (s *sim) agentsAct() {
 func (s *sim) start(a *agent) {
 	a.up, a.downUntil, a.crashAt, a.healthy = true, time.Time{}, time.Time{}, true
 	a.run++
+	a.quiet = true
 	for _, c := range wire.Channels() {
 		a.since[c] = s.now
 		refused := func(r Rejection) bool { return r.TargetSequence == a.seq[c] }
@@ -425,7 +427,7 @@ func (s *sim) report() {
 			}
 			v.Channels = append(v.Channels, r)
 		}
-		a.view = v
+		a.view, a.quiet = v, false
 		a.history = append(a.history, v)
 		if len(a.history) > 3 {
 			a.history = a.history[1:]
