@@ -1,0 +1,64 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/server"
+)
+
+func serveCommand() *cobra.Command {
+	cfg := server.ServeConfig()
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the control plane in production",
+		Long: `Run the control plane: the API and, while this replica leads, the engine that carries
+changes to the edge. Every setting may be a flag, a BREAKWATER_* variable or a line of one
+YAML file, in this order of precedence. Secrets come from files, never from flags.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := settings(cmd, os.LookupEnv); err != nil {
+				return err
+			}
+			return server.Run(cmd.Context(), cfg, cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.String(configFlag, "", "a YAML file of these settings")
+	f.StringVar(&cfg.DataDir, "data-dir", cfg.DataDir, "where keys and the embedded etcd are kept")
+	f.StringVar(&cfg.HTTP, "http", cfg.HTTP, "address of the REST API")
+	f.StringVar(&cfg.GRPC, "grpc", cfg.GRPC, "address of the gRPC API")
+	f.StringVar(&cfg.Admin, "admin", cfg.Admin, "address of /metrics and gRPC reflection; keep it private")
+	f.StringVar(&cfg.Report, "report", cfg.Report, "address where edge servers report")
+	f.StringVar(&cfg.TLSCertFile, "tls-cert-file", "", "certificate of both API listeners (PEM)")
+	f.StringVar(&cfg.TLSKeyFile, "tls-key-file", "", "its key (PEM)")
+	f.StringVar(&cfg.ReportCertFile, "report-cert-file", "", "certificate of the report listener (PEM)")
+	f.StringVar(&cfg.ReportKeyFile, "report-key-file", "", "its key (PEM)")
+	f.StringVar(&cfg.ReportClientCAFile, "report-client-ca-file", "", "authority of the edge servers' certificates (PEM)")
+	f.StringVar(&cfg.OperatorTokenFile, "operator-token-file", "", "the operators' token; made in the data directory when left out")
+	f.StringVar(&cfg.SigningKeyFile, "signing-key-file", "", "Ed25519 key that signs manifests (PKCS #8, PEM); made in the data directory when left out")
+	f.StringVar(&cfg.SealKeyFile, "seal-key-file", "", "keys that seal secrets at rest; made in the data directory when left out")
+	f.StringSliceVar(&cfg.Etcd.Endpoints, "etcd-endpoints", nil, "an external etcd; embedded when left out")
+	f.StringVar(&cfg.Etcd.CAFile, "etcd-ca-file", "", "authority of its certificates (PEM)")
+	f.StringVar(&cfg.Etcd.CertFile, "etcd-cert-file", "", "client certificate (PEM)")
+	f.StringVar(&cfg.Etcd.KeyFile, "etcd-key-file", "", "its key (PEM)")
+	f.StringVar(&cfg.Etcd.Username, "etcd-username", "", "user name")
+	f.StringVar(&cfg.Etcd.PasswordFile, "etcd-password-file", "", "file with the password")
+	f.StringSliceVar(&cfg.EdgeEtcd.Endpoints, "edge-etcd-endpoints", nil, "another etcd for what data centers read; the same when left out")
+	f.StringVar(&cfg.EdgeEtcd.CAFile, "edge-etcd-ca-file", "", "authority of its certificates (PEM)")
+	f.StringVar(&cfg.EdgeEtcd.CertFile, "edge-etcd-cert-file", "", "client certificate (PEM)")
+	f.StringVar(&cfg.EdgeEtcd.KeyFile, "edge-etcd-key-file", "", "its key (PEM)")
+	f.StringVar(&cfg.EdgeEtcd.Username, "edge-etcd-username", "", "user name")
+	f.StringVar(&cfg.EdgeEtcd.PasswordFile, "edge-etcd-password-file", "", "file with the password")
+	f.StringSliceVar(&cfg.DNSResolvers, "dns-resolver", cfg.DNSResolvers, "recursive resolvers for activation checks, host:port; of the system when left out")
+	f.StringSliceVar(&cfg.NameServers, "name-servers", cfg.NameServers, "the pool that sites' name servers are assigned from; at least four")
+	f.StringVar(&cfg.OIDCIssuer, "oidc-issuer", "", "identity provider of people's logins")
+	f.StringVar(&cfg.OIDCClientID, "oidc-client-id", "", "audience that its ID tokens must have")
+	f.StringSliceVar(&cfg.TrustedProxies, "trusted-proxies", nil, "networks whose X-Forwarded-For is believed")
+	f.StringVar(&cfg.FleetFile, "fleet-file", "", "the data centers (JSON); the built-in list when left out")
+	f.StringVar(&cfg.OTLPEndpoint, "otlp-endpoint", "", "where traces are sent (OTLP over gRPC); none when left out")
+	f.StringVar(&cfg.LogLevel, "log-level", cfg.LogLevel, "debug, info, warn or error")
+	f.StringVar(&cfg.LogFormat, "log-format", cfg.LogFormat, "text or json")
+	return cmd
+}

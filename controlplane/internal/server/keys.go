@@ -1,0 +1,133 @@
+package server
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/fleet"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/pki"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/secret"
+)
+
+// keys are the secrets that the server stands on.
+type keys struct {
+	operator authn.OperatorKey
+	signer   ed25519.PrivateKey
+	seal     *secret.Keyring
+	// authority issues the certificates of a development server; nil in production.
+	authority *pki.Authority
+}
+
+func openKeys(c *Config) (*keys, error) {
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("data-dir: %w", err)
+	}
+	k := &keys{}
+	token, err := openToken(c.fileOr(c.OperatorTokenFile, "operator.token"))
+	if err != nil {
+		return nil, fmt.Errorf("operator-token-file: %w", err)
+	}
+	k.operator = authn.OperatorKey{Digest: authn.DigestOf(token)}
+	if k.signer, err = pki.OpenSigner(c.fileOr(c.SigningKeyFile, "keys", "manifest.key")); err != nil {
+		return nil, fmt.Errorf("signing-key-file: %w", err)
+	}
+	if k.seal, err = secret.Load(c.fileOr(c.SealKeyFile, "keys", "seal.keys"), rand.Reader); err != nil {
+		return nil, fmt.Errorf("seal-key-file: %w", err)
+	}
+	if c.Dev {
+		if k.authority, err = pki.OpenAuthority(c.path("keys"), time.Now); err != nil {
+			return nil, err
+		}
+	}
+	return k, nil
+}
+
+// openToken reads the operators' token, or makes it with mode 0600.
+func openToken(path string) (string, error) {
+	b, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if err == nil {
+		token := strings.TrimSpace(string(b))
+		if _, err := authn.ParseCredential(token); err != nil {
+			return "", fmt.Errorf("%s: %w", path, err)
+		}
+		return token, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	id, err := authn.NewID(rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	token, _, err := authn.Mint(authn.OperatorCredential, id, rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	tmp := filepath.Clean(path) + ".tmp"
+	if err := os.WriteFile(tmp, []byte(token+"\n"), 0o600); err != nil {
+		return "", err
+	}
+	return token, os.Rename(tmp, path)
+}
+
+// apiTLS is the TLS of the API's listeners, or nil for plain text.
+func (c *Config) apiTLS() (*tls.Config, error) {
+	if c.TLSCertFile == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("tls-cert-file: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// reportTLS is the mutual TLS of the report listener.
+func (c *Config) reportTLS(k *keys) (*tls.Config, error) {
+	out := &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert}
+	if k.authority != nil {
+		cert, err := k.authority.IssueServer()
+		if err != nil {
+			return nil, err
+		}
+		out.Certificates, out.ClientCAs = []tls.Certificate{cert}, k.authority.Pool()
+		return out, nil
+	}
+	cert, err := tls.LoadX509KeyPair(c.ReportCertFile, c.ReportKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("report-cert-file: %w", err)
+	}
+	pem, err := os.ReadFile(c.ReportClientCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("report-client-ca-file: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("report-client-ca-file: %s holds no certificate", c.ReportClientCAFile)
+	}
+	out.Certificates, out.ClientCAs = []tls.Certificate{cert}, pool
+	return out, nil
+}
+
+// edgeClientTLS is the TLS by which a simulated edge server reports.
+func (k *keys) edgeClientTLS(dataCenter, server string) (*tls.Config, error) {
+	cert, err := k.authority.IssueClient(&url.URL{Scheme: fleet.IdentityScheme, Host: dataCenter, Path: "/" + server})
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{cert}, RootCAs: k.authority.Pool(),
+		ServerName: "localhost", MinVersion: tls.VersionTLS13,
+	}, nil
+}

@@ -1,0 +1,70 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/breakwater-cdn/breakwater/api/openapi"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/apidocs"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/gateway"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/intercept"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/lifecycle"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/telemetry"
+)
+
+// web is the HTTP side.
+type web struct {
+	handler http.Handler
+	// admin is for operators of the machine: metrics.
+	admin http.Handler
+	close func() error
+}
+
+func newWeb(r *rooms, a *api, ready *lifecycle.Ready, o *observation) (*web, error) {
+	conn, err := a.dialInProcess(o)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := gateway.New(conn, gateway.Config{
+		Authenticate: a.authenticate(r.proxies()),
+		Dev:          r.cfg.Dev, Clock: r.machine, Logger: r.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	docs, err := apidocs.New(openapi.Document(), r.cfg.Dev)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", rest)
+	mux.Handle("GET /healthz", lifecycle.Healthy())
+	mux.Handle("GET /readyz", ready)
+	for _, path := range docs.Paths() {
+		mux.Handle(path, docs)
+	}
+	admin := http.NewServeMux()
+	admin.Handle("GET /metrics", o.metrics.Handler())
+	if r.cfg.Admin == "" {
+		mux.Handle("GET /metrics", o.metrics.Handler())
+	}
+	w := &web{admin: admin, close: conn.Close}
+	w.handler = gateway.WithRequestID(o.metrics.HTTP(telemetry.AccessLog(r.log, gateway.RequestID, mux)))
+	return w, nil
+}
+
+// authenticate refuses a bad credential before a body is decoded, by the API's own rules.
+func (a *api) authenticate(trusted []netip.Prefix) func(*http.Request, string) error {
+	return func(r *http.Request, fullMethod string) error {
+		bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		var peer netip.Addr
+		if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+			peer, _ = netip.ParseAddr(host)
+		}
+		peer = intercept.Forwarded(peer.Unmap(), r.Header.Values("X-Forwarded-For"), trusted)
+		_, err := a.chain.Identify(r.Context(), fullMethod, bearer, peer, r.Header.Get("Breakwater-On-Behalf-Of"))
+		return err
+	}
+}
