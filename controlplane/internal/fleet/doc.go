@@ -6,7 +6,13 @@
 // where a change is. Replicas that do not lead refuse streams as UNAVAILABLE, and agents
 // try the next address.
 //
+// Who reports is what the server's client certificate says, as the interceptors found it.
 // A server that ends its stream, or is silent for three report intervals, is not connected
 // any more; what it last said is kept, since what it serves does not end with its voice.
 // Nothing here judges: what harm is, package rollout decides.
+//
+// One stream speaks for a server, the newest; an older one is ended when it reports again.
+// [Reports.Lead] and [Fleet.Write] are goroutines of the leader: both end with its term.
+// Memory is bounded by the number of servers that certificates were issued for, and by what
+// one report may hold.
 package fleet

@@ -44,7 +44,13 @@ type Fleet struct {
 	since   time.Time
 	changed chan struct{}
 	dirty   map[string]struct{} // data centers whose summary is not written
+	// shown is when a summary last said that a server was seen.
+	shown map[ServerID]time.Time
 }
+
+// lastSeenAge is how old the time may be at which a summary says that a server was last
+// seen, while nothing else of it changes.
+const lastSeenAge = 5 * time.Second
 
 // New returns an empty Fleet. Servers report at least every interval; known says whether a
 // data center exists.
@@ -65,6 +71,7 @@ func (f *Fleet) Reset(records []*storev1.FleetRecord) {
 	f.servers = map[ServerID]*Server{}
 	f.open = map[ServerID]uint64{}
 	f.dirty = map[string]struct{}{}
+	f.shown = map[ServerID]time.Time{}
 	f.since = f.clock.Now()
 	for _, r := range records {
 		for _, s := range r.GetServers() {
@@ -139,7 +146,7 @@ func (f *Fleet) take(id ServerID, stream uint64, r *edgev1.ReportRequest) bool {
 		next.Restarts = before.Restarts
 		if before.Report.GetIncarnation() != r.GetIncarnation() {
 			next.Restarts++
-		} else if before.Connected && same(before.Report, r) {
+		} else if before.Connected && same(before.Report, r) && next.LastSeen.Sub(f.shown[id]) < lastSeenAge {
 			f.servers[id] = next
 			f.notify()
 			return true
@@ -152,6 +159,7 @@ func (f *Fleet) take(id ServerID, stream uint64, r *edgev1.ReportRequest) bool {
 // put stores a server whose summary changed. The caller holds the lock.
 func (f *Fleet) put(s *Server) {
 	f.servers[s.ServerID] = s
+	f.shown[s.ServerID] = s.LastSeen
 	f.dirty[s.DataCenter] = struct{}{}
 	f.notify()
 }

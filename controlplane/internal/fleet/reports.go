@@ -2,76 +2,98 @@ package fleet
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"io"
-	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
 
-// Bounds of what one report may hold.
-const (
-	maxChannels   = 8
-	maxRejections = 16
-	maxText       = 500
-)
+// DefaultInterval is how often a server reports when nothing changes.
+const DefaultInterval = time.Second
 
-// Reports is the EdgeService: it takes reports into a Fleet while this replica leads.
+// IdentityScheme begins the URI in an edge server's certificate; see [authn.EdgeURI].
+const IdentityScheme = authn.EdgeScheme
+
+// anotherReplica is when an agent may try the next address.
+const anotherReplica = 100 * time.Millisecond
+
+type reportStream = grpc.BidiStreamingServer[edgev1.ReportRequest, edgev1.ReportResponse]
+
+// Reports is the EdgeService: it takes reports into a Fleet while this replica leads. Who
+// reports is what the interceptors found in the client certificate.
 type Reports struct {
 	edgev1.UnimplementedEdgeServiceServer
-	fleet   *Fleet
-	leading atomic.Pointer[context.Context]
+	fleet *Fleet
+
+	mu sync.Mutex
+	// term is the leadership's end; nil while this replica does not lead.
+	term <-chan struct{}
+	// receivers are the goroutines of the term's streams.
+	receivers sync.WaitGroup
 }
 
 // NewReports returns the service. It refuses streams until [Reports.Lead].
 func NewReports(fleet *Fleet) *Reports { return &Reports{fleet: fleet} }
 
-// Lead takes streams until ctx ends.
+// Lead takes streams until ctx ends, then ends them, and returns when nothing more is
+// received. It is called once a term.
 func (r *Reports) Lead(ctx context.Context) {
-	r.leading.Store(&ctx)
+	r.mu.Lock()
+	r.term = ctx.Done()
+	r.mu.Unlock()
 	<-ctx.Done()
-	r.leading.Store(nil)
+	r.mu.Lock()
+	r.term = nil
+	r.mu.Unlock()
+	r.receivers.Wait()
 }
 
 // Report implements the stream of one server.
-func (r *Reports) Report(stream grpc.BidiStreamingServer[edgev1.ReportRequest, edgev1.ReportResponse]) error {
-	term := r.leading.Load()
-	if term == nil {
-		return rpcerr.Failed(codes.Unavailable, rpcerr.ReasonUnavailable, "this replica does not lead: report to another")
+func (r *Reports) Report(stream reportStream) error {
+	p := call.From(stream.Context()).Principal
+	if p.Kind != authn.Edge {
+		return rpcerr.Unauthenticated("a client certificate of an edge server is needed")
 	}
-	id, err := identify(stream.Context())
-	if err != nil {
-		return err
-	}
+	id := ServerID{DataCenter: p.DataCenter, Server: p.Server}
 	if !r.fleet.known(id.DataCenter) {
 		return rpcerr.PermissionDenied("edge.report", "dataCenters/"+id.DataCenter)
+	}
+	r.mu.Lock()
+	term := r.term
+	if term != nil {
+		r.receivers.Add(1)
+	}
+	r.mu.Unlock()
+	if term == nil {
+		return rpcerr.Unavailable(anotherReplica, "this replica does not lead: report to another")
 	}
 	number := r.fleet.connect(id)
 	defer r.fleet.disconnect(id, number)
 
-	// Recv has no deadline of its own: the stream is ended from outside when the term
-	// ends, and silence is the expiry's business.
+	// Receiving has no deadline and ends only with the stream, which ends when this
+	// returns: so where the term ends first, it is Lead that waits for the goroutine.
 	received := make(chan error, 1)
-	go func() { received <- r.receive(stream, id, number) }()
+	go func() {
+		defer r.receivers.Done()
+		received <- r.receive(stream, id, number)
+	}()
 	select {
 	case err := <-received:
 		return err
-	case <-(*term).Done():
-		return rpcerr.Failed(codes.Unavailable, rpcerr.ReasonUnavailable, "this replica no longer leads: report to another")
+	case <-term:
+		return rpcerr.Unavailable(anotherReplica, "this replica no longer leads: report to another")
 	}
 }
 
-func (r *Reports) receive(stream grpc.BidiStreamingServer[edgev1.ReportRequest, edgev1.ReportResponse], id ServerID, number uint64) error {
+func (r *Reports) receive(stream reportStream, id ServerID, number uint64) error {
 	for {
 		report, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -83,11 +105,11 @@ func (r *Reports) receive(stream grpc.BidiStreamingServer[edgev1.ReportRequest, 
 		if report.GetDataCenter() != id.DataCenter || report.GetServer() != id.Server {
 			return rpcerr.PermissionDenied("edge.report", "dataCenters/"+report.GetDataCenter()+"/servers/"+report.GetServer())
 		}
-		if err := check(report); err != nil {
-			return err
+		if violations := check(report); len(violations) > 0 {
+			return rpcerr.Invalid(violations...)
 		}
 		if !r.fleet.take(id, number, report) {
-			return rpcerr.Failed(codes.Aborted, rpcerr.ReasonConcurrentChange, "another stream reports for this server")
+			return rpcerr.Aborted(rpcerr.ReasonConcurrentChange, "another stream reports for this server")
 		}
 		err = stream.Send(&edgev1.ReportResponse{
 			Sequence: report.GetSequence(),
@@ -98,50 +120,3 @@ func (r *Reports) receive(stream grpc.BidiStreamingServer[edgev1.ReportRequest, 
 		}
 	}
 }
-
-func check(r *edgev1.ReportRequest) error {
-	switch {
-	case r.GetIncarnation() == "" || len(r.GetIncarnation()) > 64:
-		return rpcerr.InvalidField("incarnation", "len", "has 1 to 64 characters")
-	case len(r.GetChannels()) > maxChannels:
-		return rpcerr.InvalidField("channels", "max_items", "has at most %d entries", maxChannels)
-	case len(r.GetDetail()) > maxText:
-		return rpcerr.InvalidField("detail", "max_len", "has at most %d bytes", maxText)
-	}
-	for _, c := range r.GetChannels() {
-		if len(c.GetRejections()) > maxRejections {
-			return rpcerr.InvalidField("channels.rejections", "max_items", "has at most %d entries", maxRejections)
-		}
-	}
-	return nil
-}
-
-// IdentityScheme begins the URI in an edge server's certificate:
-// `breakwater-edge://{dc}/{server}`.
-const IdentityScheme = "breakwater-edge"
-
-// identify reads who reports from the verified client certificate.
-func identify(ctx context.Context) (ServerID, error) {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return ServerID{}, rpcerr.Unauthenticated("a client certificate is required")
-	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
-	if !ok || len(info.State.VerifiedChains) == 0 {
-		return ServerID{}, rpcerr.Unauthenticated("a client certificate is required")
-	}
-	return identity(info.State.VerifiedChains[0][0])
-}
-
-func identity(cert *x509.Certificate) (ServerID, error) {
-	for _, u := range cert.URIs {
-		server := strings.TrimPrefix(u.Path, "/")
-		if u.Scheme == IdentityScheme && u.Host != "" && server != "" && !strings.Contains(server, "/") {
-			return ServerID{DataCenter: u.Host, Server: server}, nil
-		}
-	}
-	return ServerID{}, rpcerr.Unauthenticated("the client certificate names no edge server")
-}
-
-// DefaultInterval is how often a server reports when nothing changes.
-const DefaultInterval = time.Second

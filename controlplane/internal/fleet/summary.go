@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -19,6 +20,9 @@ import (
 // writeDelay is how long changes are gathered before summaries are written: short enough
 // for a person who waits for a change, long enough that a wave is one write.
 const writeDelay = 40 * time.Millisecond
+
+// writeWait bounds one write, so that silent servers still expire while the store is away.
+const writeWait = 5 * time.Second
 
 // maxDataCenters bounds how many summaries are read back.
 const maxDataCenters = 10_000
@@ -59,54 +63,56 @@ func (f *Fleet) Write(ctx context.Context, store registry.Store, fence registry.
 	}
 }
 
-func (f *Fleet) flush(ctx context.Context, store registry.Store, fence registry.Compare) error {
+// flush writes the summaries that changed, in one transaction.
+func (f *Fleet) flush(ctx context.Context, store registry.Store, fence registry.Compare) (err error) {
 	f.mu.Lock()
-	if len(f.dirty) == 0 {
-		f.mu.Unlock()
-		return nil
-	}
 	dirty := f.dirty
 	f.dirty = map[string]struct{}{}
 	f.mu.Unlock()
-
-	var txn registry.Txn
-	byDC := map[string]*storev1.FleetRecord{}
-	for _, s := range f.Snapshot() {
-		if _, ok := dirty[s.DataCenter]; !ok {
-			continue
-		}
-		if byDC[s.DataCenter] == nil {
-			byDC[s.DataCenter] = &storev1.FleetRecord{DataCenter: s.DataCenter}
-		}
-		byDC[s.DataCenter].Servers = append(byDC[s.DataCenter].Servers, summaryOf(s))
+	if len(dirty) == 0 {
+		return nil
 	}
-	for dc, r := range byDC {
-		op, err := ledger.Put(ledger.FleetKey(dc), r)
+	defer func() {
+		if err == nil {
+			return
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for dc := range dirty {
+			f.dirty[dc] = struct{}{}
+		}
+	}()
+	var txn registry.Txn
+	for _, r := range f.summaries(dirty) {
+		op, err := ledger.Put(ledger.FleetKey(r.GetDataCenter()), r)
 		if err != nil {
 			return err
 		}
 		txn.Then = append(txn.Then, op)
 	}
-	slices.SortFunc(txn.Then, func(a, b registry.Op) int {
-		if a.Key < b.Key {
-			return -1
-		}
-		return 1
-	})
 	if len(txn.Then) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, writeWait)
 	defer cancel()
-	if _, err := ledger.Commit(ctx, store, fence, txn); err != nil {
-		f.mu.Lock()
-		for dc := range dirty {
-			f.dirty[dc] = struct{}{}
+	_, err = ledger.Commit(ctx, store, fence, txn)
+	return err
+}
+
+// summaries returns the summaries of the named data centers, in order of their codes.
+func (f *Fleet) summaries(of map[string]struct{}) []*storev1.FleetRecord {
+	var out []*storev1.FleetRecord
+	for _, s := range f.Snapshot() {
+		if _, ok := of[s.DataCenter]; !ok {
+			continue
 		}
-		f.mu.Unlock()
-		return err
+		if len(out) == 0 || out[len(out)-1].GetDataCenter() != s.DataCenter {
+			out = append(out, &storev1.FleetRecord{DataCenter: s.DataCenter})
+		}
+		last := out[len(out)-1]
+		last.Servers = append(last.Servers, summaryOf(s))
 	}
-	return nil
+	return out
 }
 
 func summaryOf(s Server) *storev1.FleetRecord_Server {
@@ -134,10 +140,7 @@ func reportOf(dc string, s *storev1.FleetRecord_Server) *edgev1.ReportRequest {
 		r.Channels = append(r.Channels, &edgev1.ChannelReport{Channel: c, Release: n, StateHash: s.GetStateHashes()[c]})
 	}
 	slices.SortFunc(r.GetChannels(), func(a, b *edgev1.ChannelReport) int {
-		if a.GetChannel() < b.GetChannel() {
-			return -1
-		}
-		return 1
+		return strings.Compare(a.GetChannel(), b.GetChannel())
 	})
 	return r
 }
