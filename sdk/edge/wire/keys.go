@@ -107,8 +107,12 @@ func BaseKey(c Channel) string { return BasePrefix + string(c) + "/head" }
 
 // BaseChunkKey is the key of one chunk of a base.
 func BaseChunkKey(c Channel, release int64, chunk int) string {
-	return BasePrefix + string(c) + "/chunks/" + number(release) + "/" + fmt.Sprintf("%06x", chunk)
+	return BaseChunkPrefix(c) + number(release) + "/" + fmt.Sprintf("%06x", chunk)
 }
+
+// BaseChunkPrefix is the prefix of the chunks of a channel's bases. Keys order as releases
+// do.
+func BaseChunkPrefix(c Channel) string { return BasePrefix + string(c) + "/chunks/" }
 
 func number(n int64) string { return fmt.Sprintf("%016x", n) }
 

@@ -1,0 +1,183 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/watchcache"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
+)
+
+// books are the documents of a channel at one release.
+type books struct {
+	release int64
+	docs    map[wire.DocumentID]wire.Sum
+	hash    wire.StateHash
+}
+
+func newBooks() *books { return &books{docs: map[wire.DocumentID]wire.Sum{}} }
+
+func (b *books) clone() *books {
+	return &books{release: b.release, docs: maps.Clone(b.docs), hash: b.hash}
+}
+
+func (b *books) set(c wire.Channel, id wire.DocumentID, before, after wire.Sum) {
+	b.hash = b.hash.Replace(c, id, before, after)
+	if after.IsZero() {
+		delete(b.docs, id)
+		return
+	}
+	b.docs[id] = after
+}
+
+// apply makes the changes of a release, whose parent the books must be at.
+func (b *books) apply(c wire.Channel, m *manifest) error {
+	for _, ch := range m.changes {
+		if b.docs[ch.id] != ch.old {
+			return fmt.Errorf("publish: release %s %d changes %v from another version than its parent has", c, m.number, ch.id)
+		}
+		b.set(c, ch.id, ch.old, ch.wanted)
+	}
+	if b.hash != m.hash {
+		return fmt.Errorf("publish: release %s %d has another state hash", c, m.number)
+	}
+	b.release = m.number
+	return nil
+}
+
+// revert undoes the release that the books are at.
+func (b *books) revert(c wire.Channel, m *manifest) {
+	for _, ch := range m.changes {
+		b.set(c, ch.id, ch.wanted, ch.old)
+	}
+	b.release = m.parent
+}
+
+// moveTo brings the books to a release, by way of the newest ancestor that both have, and
+// calls visit for every document on the way. Nothing is changed when it fails.
+func (w *worker) moveTo(ctx context.Context, to int64, visit func(wire.DocumentID)) error {
+	next := w.books
+	var forward []*manifest
+	var back []*manifest
+	a, b := next.release, to
+	for a != b {
+		n := max(a, b)
+		m, err := w.readManifest(ctx, n)
+		if err != nil {
+			return err
+		}
+		if a > b {
+			back = append(back, m)
+			a = m.parent
+		} else {
+			forward = append(forward, m)
+			b = m.parent
+		}
+	}
+	for _, m := range back {
+		next.revert(w.channel, m)
+		for _, ch := range m.changes {
+			visit(ch.id)
+		}
+	}
+	for i := len(forward) - 1; i >= 0; i-- {
+		if err := next.apply(w.channel, forward[i]); err != nil {
+			w.books = nil // Half way: they are put together anew.
+			return err
+		}
+		for _, ch := range forward[i].changes {
+			visit(ch.id)
+		}
+	}
+	return nil
+}
+
+// rebuild puts the books together from the base and the manifests since.
+func (w *worker) rebuild(ctx context.Context, to int64) error {
+	w.books = newBooks()
+	w.base = 0
+	if to == 0 {
+		return nil
+	}
+	start, err := w.readBase(ctx)
+	if err != nil {
+		return err
+	}
+	if start != nil {
+		w.books, w.base = start, start.release
+	}
+	err = w.moveTo(ctx, to, func(wire.DocumentID) {})
+	if err != nil {
+		w.books = nil
+	}
+	return err
+}
+
+// controlView returns a view of control/ that is not older than anything this worker knows.
+func (w *worker) controlView(ctx context.Context) (watchcache.View, error) {
+	cache := w.cfg.ControlCache
+	if cache.Cached().Revision() < w.atLeast {
+		if err := cache.WaitRevision(ctx, w.atLeast); err != nil {
+			return watchcache.View{}, err
+		}
+	}
+	// The events only wake; the view has everything.
+	if w.control != nil && drain(w.control, nil) == nil {
+		return cache.Cached(), nil
+	}
+	view, err := cache.Read(ctx)
+	if err != nil {
+		return watchcache.View{}, err
+	}
+	w.control = cache.SubscribeFrom(ctx, controlPrefix, view)
+	return view, nil
+}
+
+// syncHead brings head, books and holds to one revision of control/ that is not older than
+// anything this worker knows. Documents that must be looked at again are marked.
+func (w *worker) syncHead(ctx context.Context) error {
+	view, err := w.controlView(ctx)
+	if err != nil {
+		return err
+	}
+	head, revision := &storev1.HeadRecord{}, int64(0)
+	if kv, ok := view.Get(headKey(w.channel)); ok {
+		revision = kv.ModRevision
+	}
+	if _, err := load(view, headKey(w.channel), head); err != nil {
+		return err
+	}
+	next, err := loadHolds(view, w.channel, w.holds)
+	if err != nil {
+		return err
+	}
+	if w.books == nil {
+		if err := w.rebuild(ctx, head.GetRelease()); err != nil {
+			return err
+		}
+		w.scanned = false
+	}
+	again := map[string]struct{}{}
+	mark := func(id wire.DocumentID) { again[w.source.unit(id)] = struct{}{} }
+	if w.books.release != head.GetRelease() {
+		w.log.Info("the head moved", "from", w.books.release, "to", head.GetRelease())
+		if err := w.moveTo(ctx, head.GetRelease(), mark); err != nil {
+			if errors.Is(err, errNoManifest) {
+				w.books = nil
+			}
+			return err
+		}
+	}
+	w.head, w.headRevision = head, revision
+	if next != w.holds {
+		next.differing(w.holds, mark)
+		w.holds = next
+	}
+	for unit := range again {
+		w.dirty(unit, head.GetCursor()+1, head.GetCursor()+1)
+	}
+	return nil
+}
