@@ -62,7 +62,9 @@ func (p *fakeProver) CheckDelegation(_ context.Context, _ string, want []string)
 	return p.answer(want[0])
 }
 
-func (p *fakeProver) CheckTXT(_ context.Context, _, want string) onboard.Result { return p.answer(want) }
+func (p *fakeProver) CheckTXT(_ context.Context, _, want string) onboard.Result {
+	return p.answer(want)
+}
 
 func (p *fakeProver) CheckCNAME(_ context.Context, _, want string) onboard.Result {
 	return p.answer(want)

@@ -6,7 +6,9 @@ import (
 	"maps"
 	"slices"
 
+	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -48,6 +50,12 @@ func computed(fd protoreflect.FieldDescriptor) bool {
 	return false
 }
 
+// outputOnly are the fields that nobody sets; what is stored has most of them empty.
+func outputOnly(fd protoreflect.FieldDescriptor) bool {
+	behaviors, _ := proto.GetExtension(fd.Options(), annotations.E_FieldBehavior).([]annotations.FieldBehavior)
+	return slices.Contains(behaviors, annotations.FieldBehavior_OUTPUT_ONLY)
+}
+
 // messages compares two messages of one type; either may be absent.
 func (d *differ) messages(prefix string, a, b protoreflect.Message) {
 	fields := a.Descriptor().Fields()
@@ -59,7 +67,7 @@ func (d *differ) messages(prefix string, a, b protoreflect.Message) {
 		has := a.Has(fd) || b.Has(fd)
 		// A plain value that is its default on both sides still differs where one side
 		// does not exist at all.
-		if !has && (fd.HasPresence() || fd.IsList() || fd.IsMap() || a.IsValid() == b.IsValid()) {
+		if !has && (outputOnly(fd) || fd.HasPresence() || fd.IsList() || fd.IsMap() || a.IsValid() == b.IsValid()) {
 			continue
 		}
 		path := join(prefix, fd.JSONName())
