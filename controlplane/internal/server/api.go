@@ -56,13 +56,12 @@ func newAPI(ctx context.Context, r *rooms, s *services, o *observation) (*api, e
 	}
 	// The chain needs the table of what is registered, and the server needs the chain: the
 	// indirection closes that circle before the first call.
-	a.server = grpc.NewServer(
+	options := []grpc.ServerOption{
 		grpc.Creds(inProcessPlain{creds}),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleConnection, Time: pingInterval}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingInterval / 3, PermitWithoutStream: true}),
-		grpc.StatsHandler(o.tracing.ServerHandler()),
 		grpc.ChainUnaryInterceptor(o.metrics.Unary(),
 			func(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
 				return a.chain.Unary()(ctx, req, info, h)
@@ -71,7 +70,11 @@ func newAPI(ctx context.Context, r *rooms, s *services, o *observation) (*api, e
 			func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
 				return a.chain.Stream()(srv, ss, info, h)
 			}),
-	)
+	}
+	if o.tracing.Enabled() {
+		options = append(options, grpc.StatsHandler(o.tracing.ServerHandler()))
+	}
+	a.server = grpc.NewServer(options...)
 	s.register(a.server)
 	if r.cfg.Dev {
 		reflection.Register(a.server)
@@ -187,9 +190,8 @@ func (r *rooms) callLimit(tenant string) int {
 }
 
 // dialInProcess connects to the API without a network.
-func (a *api) dialInProcess(o *observation) (*grpc.ClientConn, error) {
+func (a *api) dialInProcess() (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///in-process",
-		grpc.WithStatsHandler(o.tracing.ClientHandler()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return a.inProcess.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),

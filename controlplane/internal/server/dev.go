@@ -45,7 +45,7 @@ func (s *Server) startDevelopment(ctx context.Context, svc *services) (*developm
 		return nil, fmt.Errorf("simulated fleet: %w", err)
 	}
 	svc.dev = ops.NewDev(ops.DevConfig{
-		Simulator: d, Clock: s.rooms.dev, RunDue: s.engine.runDue,
+		Simulator: d, Clock: s.rooms.dev, RunDue: s.engine.runDue, Logger: s.rooms.log,
 		Logins: service.NewDevLogins(service.DevLoginsConfig{
 			Store: s.rooms.registry, Source: s.rooms.source, Clock: s.rooms.day, Random: rand.Reader,
 		}),

@@ -90,14 +90,15 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	s.ready = s.readiness()
-	web, err := newWeb(s.rooms, api, s.ready, observe)
+	draining, drain := context.WithCancel(running)
+	web, err := newWeb(draining, s.rooms, api, s.ready, observe)
 	if err != nil {
 		return err
 	}
 	s.stack.PushClose("in-process connection", web.close)
-
 	s.loops = lifecycle.NewGroup(running)
 	s.stack.PushClose("listeners and engine", s.loops.Close)
+	s.stack.PushClose("streams", func() error { drain(); return nil })
 	grace, clk := shutdownGrace, s.rooms.machine
 	s.loops.Go("report listener", func(ctx context.Context) error {
 		return lifecycle.ServeGRPC(ctx, reports, s.report, grace, clk)
@@ -109,11 +110,11 @@ func (s *Server) start(ctx context.Context) error {
 		return lifecycle.ServeGRPC(ctx, api.server, s.grpc, grace, clk)
 	})
 	s.loops.Go("http listener", func(ctx context.Context) error {
-		return lifecycle.ServeHTTP(ctx, gateway.NewServer(ctx, web.handler, s.rooms.log), s.http, grace, clk)
+		return lifecycle.ServeHTTP(ctx, gateway.NewServer(running, web.handler, s.rooms.log), s.http, grace, clk)
 	})
 	if s.admin != nil {
 		s.loops.Go("admin listener", func(ctx context.Context) error {
-			return lifecycle.ServeHTTP(ctx, gateway.NewServer(ctx, web.admin, s.rooms.log), s.admin, grace, clk)
+			return lifecycle.ServeHTTP(ctx, gateway.NewServer(running, web.admin, s.rooms.log), s.admin, grace, clk)
 		})
 	}
 	s.loops.Go("engine", s.engine.run)

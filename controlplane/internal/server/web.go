@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -22,14 +23,15 @@ type web struct {
 	close func() error
 }
 
-func newWeb(r *rooms, a *api, ready *lifecycle.Ready, o *observation) (*web, error) {
-	conn, err := a.dialInProcess(o)
+// newWeb builds the HTTP side. Streams end when draining does.
+func newWeb(draining context.Context, r *rooms, a *api, ready *lifecycle.Ready, o *observation) (*web, error) {
+	conn, err := a.dialInProcess()
 	if err != nil {
 		return nil, err
 	}
 	rest, err := gateway.New(conn, gateway.Config{
 		Authenticate: a.authenticate(r.proxies()),
-		Dev:          r.cfg.Dev, Clock: r.machine, Logger: r.log,
+		Dev:          r.cfg.Dev, Drain: draining, Clock: r.machine, Logger: r.log,
 	})
 	if err != nil {
 		return nil, err

@@ -24,14 +24,18 @@ type zapCore struct {
 	fields []zapcore.Field
 }
 
+// slogLevel is one step below etcd's own, but for errors: what etcd warns of is worth
+// knowing to who looks, and its debug lines hold whole requests, which nobody asked for.
 func slogLevel(level zapcore.Level) slog.Level {
 	switch {
 	case level >= zapcore.ErrorLevel:
 		return slog.LevelError
 	case level == zapcore.WarnLevel:
-		return slog.LevelWarn
-	default:
+		return slog.LevelInfo
+	case level == zapcore.InfoLevel:
 		return slog.LevelDebug
+	default:
+		return slog.LevelDebug - 4
 	}
 }
 
