@@ -11,7 +11,6 @@ import (
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
-	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/propagation"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
@@ -36,7 +35,7 @@ type PropagationConfig struct {
 	Index *propagation.Index
 	// Sums compiles a site from a view of the registry and returns the digests of its
 	// documents. It is called only when one of them is held.
-	Sums    func(view change.View, rec *storev1.SiteRecord) (map[wire.DocumentID]wire.Sum, error)
+	Sums    func(view watchcache.View, rec *storev1.SiteRecord) (map[wire.DocumentID]wire.Sum, error)
 	Retrier PropagationRetrier
 	// Clock is the one of quarantines and their back-off.
 	Clock clockwork.Clock
