@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"sync"
@@ -36,6 +37,9 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{}
 	s.stopping, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if cfg.Logger != nil {
+		cfg.Logger = slog.New(quiet{cfg.Logger.Handler(), s.stopping})
+	}
 	if err := s.start(ctx, cfg); err != nil {
 		s.Close()
 		return nil, err
