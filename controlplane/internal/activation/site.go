@@ -98,7 +98,7 @@ func (w *Worker) open(tx *change.Tx, tenant resource.Tenant, domain string) (*ed
 		return nil, err
 	}
 	e.revision = tx.RevisionOf(key)
-	if e.rec.Config == nil {
+	if e.rec.GetConfig() == nil {
 		e.rec.Config = &breakwaterv1.SiteConfig{}
 	}
 	e.before, _ = proto.Clone(e.rec.GetConfig()).(*breakwaterv1.SiteConfig)

@@ -15,13 +15,13 @@ import (
 // toggle is the site's switch for an app, to be changed.
 func (e *siteEdit) toggle(id string) *breakwaterv1.SiteApp {
 	c := e.rec.GetConfig()
-	if c.Apps == nil {
+	if c.GetApps() == nil {
 		c.Apps = map[string]*breakwaterv1.SiteApp{}
 	}
-	if c.Apps[id] == nil {
+	if c.GetApps()[id] == nil {
 		c.Apps[id] = &breakwaterv1.SiteApp{}
 	}
-	return c.Apps[id]
+	return c.GetApps()[id]
 }
 
 // tidyApps forgets switches that are as if nobody had touched them, and keeps of the others

@@ -121,7 +121,7 @@ func (b *SiteBase) siteOpen(tx *change.Tx, name resource.Name) (*siteEdit, error
 		return nil, err
 	}
 	e.revision = tx.RevisionOf(key)
-	if e.rec.Config == nil {
+	if e.rec.GetConfig() == nil {
 		e.rec.Config = &breakwaterv1.SiteConfig{}
 	}
 	sitestate.CompleteConfig(e.rec.GetConfig())

@@ -192,8 +192,12 @@ func (w *siteWorld) plan(account, domain, plan string) {
 	w.edit(account, domain, func(rec *storev1.SiteRecord) { rec.GetSite().Plan = plan })
 }
 
+// siteRefusal is what a refusal says; as a type of its own it is no error that a test has
+// to handle.
+type siteRefusal rpcerr.Error
+
 // wantReason fails unless err has the code, the reason and, where given, the field.
-func wantReason(t *testing.T, err error, code codes.Code, reason rpcerr.Reason, field string) *rpcerr.Error {
+func wantReason(t *testing.T, err error, code codes.Code, reason rpcerr.Reason, field string) *siteRefusal {
 	t.Helper()
 	s := rpcerr.Status(err)
 	if s.Code() != code {
@@ -207,17 +211,17 @@ func wantReason(t *testing.T, err error, code codes.Code, reason rpcerr.Reason, 
 		t.Fatalf("got reason %s (%v), want %s", e.Reason, err, reason)
 	}
 	if field == "" {
-		return e
+		return (*siteRefusal)(e)
 	}
 	for _, v := range e.Violations {
 		if v.Field == field {
-			return e
+			return (*siteRefusal)(e)
 		}
 	}
 	if e.Subject != field {
 		t.Fatalf("no violation of %s in %+v", field, e.Violations)
 	}
-	return e
+	return (*siteRefusal)(e)
 }
 
 func structOf(t *testing.T, m map[string]any) *structpb.Struct {

@@ -32,7 +32,7 @@ func (s *Sites) CheckActivation(ctx context.Context, req *breakwaterv1.CheckActi
 			}
 		}
 		e.rec.RecheckTime = timestampOf(e.tx.Now())
-		if site.ActivationCheck == nil {
+		if site.GetActivationCheck() == nil {
 			site.ActivationCheck = &breakwaterv1.Site_ActivationCheck{}
 		}
 		site.ActivationCheck.NextCheckTime = timestampOf(e.tx.Now())

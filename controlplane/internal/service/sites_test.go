@@ -17,11 +17,8 @@ import (
 )
 
 func rpcerrOf(err error) *rpcerr.Error {
-	var e *rpcerr.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return nil
+	e, _ := errors.AsType[*rpcerr.Error](err)
+	return e
 }
 
 func TestCreateSite(t *testing.T) {

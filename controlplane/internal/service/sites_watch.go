@@ -117,7 +117,7 @@ func (w siteWatch) run(ctx context.Context, view watchcache.View, at siteCursor)
 			return err
 		}
 		at.Listing, at.After = false, ""
-	} else if err := w.drain(sub, prefix, &at, view.Revision()); err != nil {
+	} else if err := w.drain(ctx, sub, prefix, &at, view.Revision()); err != nil {
 		return err
 	}
 	if err := w.send(&breakwaterv1.SiteEvent{Type: breakwaterv1.SiteEvent_CURRENT, Cursor: at.String()}); err != nil {
@@ -151,16 +151,16 @@ func (w siteWatch) list(view watchcache.View, prefix string, at siteCursor) erro
 }
 
 // drain sends what changed since the cursor and up to a revision that the cache has.
-func (w siteWatch) drain(sub *watchcache.Subscription, prefix string, at *siteCursor, upTo int64) error {
-	ended, cancel := context.WithCancel(context.Background())
+func (w siteWatch) drain(ctx context.Context, sub *watchcache.Subscription, prefix string, at *siteCursor, upTo int64) error {
+	ended, cancel := context.WithCancel(ctx)
 	cancel() // Next then returns what is there and does not wait.
 	for sub.Revision() < upTo {
 		batch, err := sub.Next(ended)
 		if errors.Is(err, context.Canceled) {
-			return nil
+			return ctx.Err()
 		}
 		if err != nil {
-			return siteWatchError(ended, err)
+			return siteWatchError(ctx, err)
 		}
 		if err := w.deliver(batch, prefix, at); err != nil {
 			return err
@@ -209,8 +209,7 @@ func (w siteWatch) event(ev registry.Event, domain string) (*breakwaterv1.SiteEv
 }
 
 func siteWatchError(ctx context.Context, err error) error {
-	var lagged *watchcache.LaggedError
-	if errors.As(err, &lagged) {
+	if _, lagged := errors.AsType[*watchcache.LaggedError](err); lagged {
 		return errCursorExpired
 	}
 	if ctx.Err() != nil {

@@ -89,7 +89,7 @@ func (w *siteWorld) watch(ctx context.Context, cursor string) (next func() *brea
 	ctx, cancel := context.WithCancel(ctx)
 	s := &siteStream{ctx: ctx, events: make(chan *breakwaterv1.SiteEvent)}
 	done := make(chan error, 1)
-	go func() {
+	go func() { //nolint:contextcheck // A stream carries its context itself.
 		done <- w.sites.WatchSites(&breakwaterv1.WatchSitesRequest{Parent: "accounts/acme", Cursor: cursor}, s)
 	}()
 	next = func() *breakwaterv1.SiteEvent {

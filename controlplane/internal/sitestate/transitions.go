@@ -152,6 +152,7 @@ func Step(rec *storev1.SiteRecord, event Event, reason string, free bool, now ti
 		if event == GiveUp {
 			site.PurgeTime = timestamppb.New(now)
 		}
+	case breakwaterv1.Site_STATE_UNSPECIFIED: // The table leads to no such state.
 	}
 	return nil
 }
