@@ -29,3 +29,8 @@ func (nothing) Documents() iter.Seq2[edge.Change, error] {
 	return func(func(edge.Change, error) bool) {}
 }
 func (nothing) InHand(wire.DocumentID) {}
+
+func sumOf(body string) string {
+	sum := wire.SumOf([]byte(body))
+	return string(sum[:])
+}

@@ -77,7 +77,7 @@ func (s *sources) fetch(ctx context.Context, n int64) ([]byte, error) {
 	if raw, ok := s.fetched[n]; ok {
 		return raw, nil
 	}
-	found, err := s.agent.feed.Load().Manifests(ctx, s.channel, s.floor+1, n)
+	found, err := s.agent.feed.Load().Manifests(ctx, s.channel, min(s.floor+1, n), n)
 	if err != nil {
 		return nil, err
 	}

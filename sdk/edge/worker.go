@@ -15,8 +15,8 @@ import (
 
 // worker is what only the goroutine of [Agent.work] touches.
 type worker struct {
-	// epoch is the feed's when all channels were last compared by more than numbers, and
-	// strict are the channels that still must be.
+	// epoch is the feed's of the last round. strict are the channels whose release must be
+	// compared by more than its number, see [feed.Feed.Epoch].
 	epoch  int
 	strict map[wire.Channel]bool
 	// attempts counts failures in a row.
@@ -160,17 +160,35 @@ func (a *Agent) act(ctx context.Context, c wire.Channel) error {
 			return nil
 		}
 	}
-	p, err := a.prepare(ctx, c, now, t)
-	if err == nil && p.way.State.Release == now.serving.Release && p.way.State.Digest == now.serving.Digest {
-		// A restored cluster names what serves.
-		delete(a.strict, c)
-		a.acted(c, t)
-		return nil
+	if now.serving.Seq > 0 && t.Release == now.serving.Release {
+		if same, err := a.compare(ctx, c, now); err != nil || same {
+			if err == nil {
+				a.acted(c, t)
+			}
+			return a.conclude(c, t, err)
+		}
 	}
+	p, err := a.prepare(ctx, c, now, t)
 	if err == nil {
 		err = a.apply(ctx, c, t, p)
 	}
 	return a.conclude(c, t, err)
+}
+
+// compare says whether the release that etcd has is the one that serves under its number.
+// Where it has none, nothing says otherwise, and the question stays open.
+func (a *Agent) compare(ctx context.Context, c wire.Channel, now channel) (bool, error) {
+	m, err := newSources(a, c, now.serving.Release, true).offered(ctx, now.serving.Release)
+	switch {
+	case errors.Is(err, chain.ErrMissing):
+		return true, nil
+	case err != nil:
+		return false, err
+	case m.Digest != now.serving.Digest:
+		return false, nil
+	}
+	delete(a.strict, c)
+	return true, nil
 }
 
 // settled says whether there is nothing to do for a target: it serves, or was refused.

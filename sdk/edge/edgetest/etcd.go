@@ -1,15 +1,19 @@
 package edgetest
 
 import (
+	"context"
 	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // patience is how long a helper waits for anything.
@@ -19,6 +23,7 @@ const patience = 20 * time.Second
 type Etcd struct {
 	dir, sockets string
 	member       *embed.Etcd
+	hangUp       context.CancelFunc
 	client       *clientv3.Client
 }
 
@@ -34,6 +39,10 @@ func StartEtcd(tb testing.TB) *Etcd {
 	e.client, err = clientv3.New(clientv3.Config{
 		Endpoints: []string{"unix://" + e.socket()}, DialTimeout: patience, Logger: zap.NewNop(),
 		BackoffWaitBetween: 10 * time.Millisecond,
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1.2, MaxDelay: 50 * time.Millisecond},
+			MinConnectTimeout: time.Second,
+		})},
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -65,6 +74,20 @@ func (e *Etcd) Start(tb testing.TB) {
 	cfg.TickMs, cfg.ElectionMs, cfg.UnsafeNoFsync = 10, 50, true
 	cfg.MaxTxnOps = 10000
 	cfg.MaxRequestBytes = 32 << 20
+	stopping, hangUp := context.WithCancel(context.Background())
+	e.hangUp = hangUp
+	// Without this, a stop waits for every watcher to go by itself.
+	cfg.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.ChainStreamInterceptor(
+		func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			ctx, cancel := context.WithCancel(ss.Context())
+			defer cancel()
+			defer context.AfterFunc(stopping, cancel)()
+			err := handler(srv, stream{ss, ctx})
+			if stopping.Err() != nil {
+				return rpctypes.ErrGRPCStopped
+			}
+			return err
+		})}
 	member, err := embed.StartEtcd(cfg)
 	if err != nil {
 		tb.Fatal(err)
@@ -80,7 +103,7 @@ func (e *Etcd) Start(tb testing.TB) {
 // Stop stops the member.
 func (e *Etcd) Stop() {
 	if e.member != nil {
-		e.member.Server.HardStop() // watchers are not waited for
+		e.hangUp()
 		e.member.Close()
 		e.member = nil
 	}
@@ -114,3 +137,10 @@ func (e *Etcd) Restore(tb testing.TB, snapshot string) {
 	e.dir = snapshot
 	e.Start(tb)
 }
+
+type stream struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // a stream's context is part of gRPC's interface
+}
+
+func (s stream) Context() context.Context { return s.ctx }

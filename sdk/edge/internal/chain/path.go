@@ -128,6 +128,9 @@ func (f Finder) met(ctx context.Context, held, offered Point) (bool, error) {
 		return false, err
 	}
 	b, err := f.load(ctx, f.Offered, offered)
+	if errors.Is(err, ErrMissing) {
+		return true, nil // nothing says otherwise, and the state hash has the last word
+	}
 	if err != nil {
 		return false, err
 	}

@@ -14,8 +14,9 @@
 //
 // A compacted watch, or one that ended, is followed by a new list. A cluster that changed
 // its ID, or whose revision is below one that was seen, was restored from a backup: then
-// what is staged is dropped and [Feed.Epoch] grows, so that its user compares releases
-// again and not only their numbers. A heartbeat reads the targets now and then: it finds
+// what is staged is dropped, and the list is read again. With every list, [Feed.Epoch]
+// grows: its user then compares releases and not only their numbers, since a restored
+// cluster gives numbers again. A heartbeat reads the targets now and then: it finds
 // a watch that is silent though a target changed, and a restored cluster on which the
 // watch waits for a revision that is long to come. A target that is gone changes nothing.
 //

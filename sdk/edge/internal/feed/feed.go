@@ -96,7 +96,8 @@ func (f *Feed) Target(c wire.Channel) (Target, bool) {
 	return t, ok
 }
 
-// Epoch grows whenever the cluster is found to be another one than before.
+// Epoch grows with every list: what was not watched without a gap may be another cluster's,
+// even where its revisions look right.
 func (f *Feed) Epoch() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -42,8 +42,12 @@ func (f *Feed) list(ctx context.Context) (int64, error) {
 	}
 	f.mu.Lock()
 	if f.moved(resp.Header) {
-		f.reset(resp.Header)
+		f.cfg.Logger.Warn("edge feed: another cluster, or a restored one",
+			"revision", resp.Header.GetRevision(), "seen", f.revision)
+		f.revision = 0
+		f.staging = newStaging(f.cfg.Quota)
 	}
+	f.epoch++
 	f.cluster = resp.Header.GetClusterId()
 	f.advance(resp.Header.GetRevision())
 	f.watched = resp.Header.GetRevision()
@@ -63,13 +67,6 @@ func (f *Feed) list(ctx context.Context) (int64, error) {
 // moved says whether a header is not of the cluster that was seen before.
 func (f *Feed) moved(h *etcdserverpb.ResponseHeader) bool {
 	return f.cluster != 0 && h.GetClusterId() != f.cluster || h.GetRevision() < f.revision
-}
-
-func (f *Feed) reset(h *etcdserverpb.ResponseHeader) {
-	f.cfg.Logger.Warn("edge feed: another cluster, or a restored one", "revision", h.GetRevision(), "seen", f.revision)
-	f.epoch++
-	f.revision = 0
-	f.staging = newStaging(f.cfg.Quota)
 }
 
 func (f *Feed) advance(revision int64) { f.revision = max(f.revision, revision) }
