@@ -120,7 +120,7 @@ func summaryOf(s Server) *storev1.FleetRecord_Server {
 		Server: s.Server, Incarnation: s.Report.GetIncarnation(), Connected: s.Connected,
 		Healthy: s.Report.GetHealthy(), Detail: s.Report.GetDetail(),
 		Releases: map[string]int64{}, StateHashes: map[string][]byte{},
-		Restarts:     int32(min(s.Restarts, 1<<30)), //nolint:gosec // bounded on the line
+		Restarts:     int32(min(s.Restarts, 1<<30)),
 		LastSeenTime: timestamppb.New(s.LastSeen), AgentVersion: s.Report.GetAgentVersion(),
 	}
 	for _, c := range s.Report.GetChannels() {

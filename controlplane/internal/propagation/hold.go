@@ -22,7 +22,7 @@ type hold struct {
 	// from is the registry revision up to which versions are known to be good, and to the
 	// one up to which they may be held: those that the abandoned release covered.
 	from, to int64
-	reason string
+	reason   string
 	// retry is the earliest time of another try, and trying says that there is one.
 	retry  time.Time
 	trying bool

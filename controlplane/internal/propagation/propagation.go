@@ -54,7 +54,7 @@ func (s *State) Of(site Site, version int64, now time.Time) (p *breakwaterv1.Pro
 	p = &breakwaterv1.Propagation{
 		Name:             resource.PropagationName(sitestate.Account(site.Record), site.Record.GetSite().GetDomain()),
 		Version:          version,
-		TotalDataCenters: int32(len(s.dataCenters)), //nolint:gosec // a fleet is small
+		TotalDataCenters: int32(len(s.dataCenters)),
 		Releases:         map[string]int64{},
 		ObserveTime:      timestamppb.New(now),
 	}

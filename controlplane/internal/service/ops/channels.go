@@ -202,7 +202,7 @@ func (r *Releases) channel(v View, c wire.Channel, policy *storev1.ChannelPolicy
 	out := policyView(c, policy)
 	out.Head, out.Cursor = head.GetRelease(), head.GetCursor()
 	out.Live, out.LastKnownGood = rollout.GetLive(), rollout.GetLastKnownGood()
-	out.Suspects = int32(len(rollout.GetSuspects())) //nolint:gosec // at most 8,000 a release
+	out.Suspects = int32(len(rollout.GetSuspects()))
 	return out, nil
 }
 

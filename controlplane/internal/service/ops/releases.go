@@ -58,7 +58,7 @@ func (r *Releases) ListReleases(ctx context.Context, req *opsv1.ListReleasesRequ
 	items, next, err := listing.Page(q, func(after string, yield func(string, *opsv1.Release) bool) error {
 		for _, p := range all {
 			// Newest first, so keys count down.
-			key := fmt.Sprintf("%016x", ^uint64(p.GetNumber())) //nolint:gosec // an order, not a number
+			key := fmt.Sprintf("%016x", ^uint64(p.GetNumber()))
 			if key > after && !yield(key, release(c, p)) {
 				return nil
 			}
@@ -216,7 +216,7 @@ func release(c wire.Channel, p *storev1.ReleaseProgress) *opsv1.Release {
 		wave := &opsv1.Release_Wave{
 			State: opsv1.Release_Wave_WAITING, DataCenters: w.GetDataCenters(), Bake: w.GetBake(),
 			EnterTime: w.GetEnterTime(), PassTime: w.GetPassTime(),
-			Servers: int32(len(w.GetServers())), //nolint:gosec // a fleet is small
+			Servers: int32(len(w.GetServers())),
 		}
 		switch {
 		case w.GetPassTime() != nil:
