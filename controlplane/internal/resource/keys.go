@@ -100,6 +100,8 @@ func (t Tenant) All() []string {
 
 // Keys that belong to no one account.
 const (
+	// HousekeeperKey says which replica does what time asks for of the registry.
+	HousekeeperKey = "registry/housekeeper"
 	// AccountsPrefix is the prefix of every account's current data, for the engine.
 	AccountsPrefix = accountsPrefix
 	// AuditNewPrefix is the prefix of all events that are not chained yet.

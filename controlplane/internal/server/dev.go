@@ -45,12 +45,21 @@ func (s *Server) startDevelopment(ctx context.Context, svc *services) (*developm
 		return nil, fmt.Errorf("simulated fleet: %w", err)
 	}
 	svc.dev = ops.NewDev(ops.DevConfig{
-		Simulator: d, Clock: s.rooms.dev, RunDue: s.engine.runDue, Logger: s.rooms.log,
+		Simulator: d, Clock: s.rooms.dev, RunDue: s.runDue, Logger: s.rooms.log,
 		Logins: service.NewDevLogins(service.DevLoginsConfig{
 			Store: s.rooms.registry, Source: s.rooms.source, Clock: s.rooms.day, Random: rand.Reader,
 		}),
 	})
 	return d, nil
+}
+
+// runDue does all work that is due by the time of day.
+func (s *Server) runDue(ctx context.Context) error {
+	if err := s.housekeeping.runDue(ctx); err != nil {
+		return err
+	}
+	s.engine.driver.Notify()
+	return nil
 }
 
 // Close stops the simulated fleet.

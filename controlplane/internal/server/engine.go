@@ -2,39 +2,35 @@ package server
 
 import (
 	"context"
-	"math/rand/v2"
+	"fmt"
 	"os"
 	"time"
 
-	"github.com/breakwater-cdn/breakwater/controlplane/internal/activation"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/fleet"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/leader"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/lifecycle"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/publish"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rollout"
 )
 
-// sweepEvery is how often deleted accounts are looked through for those to purge.
-const sweepEvery = time.Minute
-
-// engine is what the leader does and nobody else. Every replica has one and campaigns.
+// engine carries changes to the edge. Every replica has one and campaigns; only the leader
+// does anything.
 type engine struct {
-	rooms      *rooms
-	services   *services
-	elector    *leader.Elector
-	driver     *rollout.Driver
-	publisher  *publish.Publisher
-	activation *activation.Worker
+	rooms     *rooms
+	services  *services
+	elector   *leader.Elector
+	driver    *rollout.Driver
+	publisher *publish.Publisher
 }
 
-func newEngine(r *rooms, s *services) (*engine, error) {
+func newEngine(ctx context.Context, r *rooms, s *services) (*engine, error) {
 	e := &engine{rooms: r, services: s}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
+	var err error
+	if e.elector, err = r.newElector(ctx, r.edge, ledger.LeaderKey); err != nil {
+		return nil, err
 	}
-	e.elector = leader.New(r.edge, ledger.LeaderKey, host+"/"+newID(r.machine.Now()), leader.Config{Clock: r.machine, Logger: r.log})
 	e.driver, err = rollout.New(rollout.Config{
 		Edge: r.edge, Control: r.control, Observer: observer{s.fleet, r.machine, r.day}, Trust: s.trust,
 		DataCenters: s.codes(), Defaults: s.policies, Clock: r.day, Logger: r.log,
@@ -46,14 +42,7 @@ func newEngine(r *rooms, s *services) (*engine, error) {
 		Registry: r.registry, RegistryCache: r.state, Edge: r.edge, ControlCache: r.control, Gate: e.driver,
 		Signer: r.keys.signer, Trust: s.trust, Clock: r.day, Logger: r.log,
 	})
-	if err != nil {
-		return nil, err
-	}
-	e.activation = activation.New(activation.Config{
-		Writer: r.writer, Feed: r.state, History: r.registry, Prover: s.checker, Plans: r.plans,
-		Clock: r.day, Logger: r.log, NewID: newID, Rand: rand.Float64, Schedule: s.schedule, Times: s.times,
-	})
-	return e, nil
+	return e, err
 }
 
 // run campaigns until ctx ends, and leads whenever it is elected.
@@ -77,8 +66,6 @@ func (e *engine) lead(ctx context.Context, term leader.Term) error {
 	group.Go("rollout", func(ctx context.Context) error { return e.driver.Run(ctx, term) })
 	group.Go("publisher", func(ctx context.Context) error { return e.publisher.Run(ctx, term) })
 	group.Go("sealed releases", e.wakeRollout)
-	group.Go("activation", e.activation.Run)
-	group.Go("account purges", e.sweepAccounts)
 	return group.Wait()
 }
 
@@ -94,25 +81,23 @@ func (e *engine) wakeRollout(ctx context.Context) error {
 	}
 }
 
-// sweepAccounts purges accounts whose time has come.
-func (e *engine) sweepAccounts(ctx context.Context) error {
-	tick := e.rooms.machine.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.Chan():
+// aloneTTL is how long a leader may fail to renew its lease where nobody else could lead:
+// longer than a busy machine stalls.
+const aloneTTL = 15 * time.Second
+
+// newElector returns a candidate for the leadership that a key of a store stands for.
+func (r *rooms) newElector(ctx context.Context, store registry.Store, key string) (*leader.Elector, error) {
+	cfg := leader.Config{Clock: r.machine, Logger: r.log}
+	if !r.cfg.Etcd.External() && !r.cfg.EdgeEtcd.External() {
+		// This process alone reaches its embedded etcd, so whoever led there is dead.
+		cfg.TTL = aloneTTL
+		if _, err := store.Commit(ctx, registry.Txn{Then: []registry.Op{registry.Delete(key)}}); err != nil {
+			return nil, fmt.Errorf("leader's key: %w", err)
 		}
 	}
-}
-
-// runDue does all work that is due by the time of day, and returns when it is done. It is
-// for a development server, whose one replica leads.
-func (e *engine) runDue(ctx context.Context) error {
-	if err := e.activation.RunDue(ctx); err != nil {
-		return err
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
 	}
-	e.driver.Notify()
-	return nil
+	return leader.New(store, key, host+"/"+newID(r.machine.Now()), cfg), nil
 }

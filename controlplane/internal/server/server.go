@@ -23,6 +23,7 @@ type Server struct {
 
 	http, grpc, report, admin net.Listener
 	engine                    *engine
+	housekeeping              *housekeeping
 }
 
 // Start starts a control plane and returns when it takes requests. The context bounds the
@@ -70,7 +71,10 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.engine, err = newEngine(s.rooms, services); err != nil {
+	if s.engine, err = newEngine(ctx, s.rooms, services); err != nil {
+		return err
+	}
+	if s.housekeeping, err = newHousekeeping(ctx, s.rooms, services); err != nil {
 		return err
 	}
 	if s.cfg.Dev {
@@ -89,6 +93,7 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	observe.metrics.Registry().MustRegister(s.engine.publisher)
 	s.ready = s.readiness()
 	draining, drain := context.WithCancel(running)
 	web, err := newWeb(draining, s.rooms, api, s.ready, observe)
@@ -118,6 +123,7 @@ func (s *Server) start(ctx context.Context) error {
 		})
 	}
 	s.loops.Go("engine", s.engine.run)
+	s.loops.Go("housekeeping", s.housekeeping.run)
 	return nil
 }
 

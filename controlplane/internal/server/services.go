@@ -24,6 +24,7 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/publish"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ratelimit"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rollout"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/safedial"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/service"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/service/ops"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/sitestate"
@@ -48,6 +49,7 @@ type services struct {
 	accounts    *service.Accounts
 	members     *service.Members
 	tokens      *service.Tokens
+	audit       *service.Audit
 	sites       *service.Sites
 	settings    *service.Settings
 	threats     *service.Threats
@@ -76,7 +78,12 @@ func newServices(r *rooms) (*services, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.checker, err = onboard.New(onboard.Config{Resolvers: resolvers, Endpoint: endpoint}); err != nil {
+	// Name servers are named by the DNS, which a customer controls.
+	dial := safedial.New(safedial.Config{}).DialContext
+	if r.devDNS != nil {
+		dial = nil // The development server's DNS is on loopback.
+	}
+	if s.checker, err = onboard.New(onboard.Config{Resolvers: resolvers, Endpoint: endpoint, Dial: dial}); err != nil {
 		return nil, err
 	}
 	verification, err := r.keys.derived("site verification")
@@ -102,6 +109,7 @@ func newServices(r *rooms) (*services, error) {
 	s.accounts = service.NewAccounts(service.AccountsConfig{Writer: r.writer, Source: r.source, NewID: newID, Random: rand.Reader})
 	s.members = service.NewMembers(service.MembersConfig{Writer: r.writer, Source: r.source, Random: rand.Reader})
 	s.tokens = service.NewTokens(service.TokensConfig{Writer: r.writer, Source: r.source, Clock: r.day, Random: rand.Reader})
+	s.audit = service.NewAudit(service.AuditConfig{Source: r.source, Store: r.registry})
 	s.sites = service.NewSites(service.SitesConfig{
 		SiteBase: base, Apps: s.offer, Feed: r.state, Purges: purges, NameServers: r.cfg.NameServers,
 		VerificationSecret: verification, Times: s.times,
@@ -166,6 +174,7 @@ func (s *services) register(to grpc.ServiceRegistrar) {
 	breakwaterv1.RegisterAccountServiceServer(to, s.accounts)
 	breakwaterv1.RegisterMemberServiceServer(to, s.members)
 	breakwaterv1.RegisterTokenServiceServer(to, s.tokens)
+	breakwaterv1.RegisterAuditServiceServer(to, s.audit)
 	breakwaterv1.RegisterSiteServiceServer(to, s.sites)
 	breakwaterv1.RegisterSettingsServiceServer(to, s.settings)
 	breakwaterv1.RegisterThreatServiceServer(to, s.threats)
