@@ -124,6 +124,10 @@ const systemPrincipal = "system"
 // giveUp ends the waiting of a site; it is purged next.
 func (w *Worker) giveUp(ctx context.Context, seen *storev1.SiteRecord) error {
 	return w.change(ctx, seen, sitestate.DueGiveUp, func(e *edit) error {
+		if e.rec.GetSite().GetState() == breakwaterv1.Site_PENDING && !e.free() {
+			e.rec.GetSite().ExpireTime = nil // It was paid for since: it waits for as long as it takes.
+			return sitestate.CommitTouch(e.tx, e.rec, e.revision, nil)
+		}
 		reason := "its proof was not found in time"
 		if e.rec.GetSite().GetState() == breakwaterv1.Site_MOVED {
 			reason = "its proof did not return in time"

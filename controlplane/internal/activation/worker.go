@@ -115,11 +115,13 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer wg.Wait()
 	tick := w.cfg.Clock.NewTicker(w.cfg.Tick)
 	defer tick.Stop()
+	failing := false
 	for {
 		changed, err := w.sync(ctx, false)
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !failing {
 			w.cfg.Logger.WarnContext(ctx, "activation: sites can't be read", "error", err)
 		}
+		failing = err != nil
 		for err == nil {
 			select {
 			case w.places <- struct{}{}:
@@ -202,10 +204,13 @@ func (w *Worker) RunDue(ctx context.Context) error {
 // sync brings the deadlines up to what the cache knows; with certain, up to everything that
 // was stored before the call. The channel is closed when there may be more.
 func (w *Worker) sync(ctx context.Context, certain bool) (<-chan struct{}, error) {
+	var wanted int64
 	if certain {
-		if _, err := w.cfg.Feed.Read(ctx); err != nil {
+		view, err := w.cfg.Feed.Read(ctx)
+		if err != nil {
 			return nil, err
 		}
+		wanted = view.Revision()
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -220,8 +225,16 @@ func (w *Worker) sync(ctx context.Context, certain bool) (<-chan struct{}, error
 		switch {
 		case errors.As(err, &lagged):
 			return w.rebuild(ctx)
-		case err != nil:
+		case err != nil && w.sub.Revision() >= wanted:
 			return w.sub.Wait(), ctx.Err()
+		case err != nil:
+			// Events reach subscribers a moment after they reach views.
+			select {
+			case <-w.sub.Wait():
+				continue
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 		}
 		for _, ev := range batch.Events {
 			if ev.Deleted {

@@ -156,8 +156,17 @@ func (w siteWatch) drain(ctx context.Context, sub *watchcache.Subscription, pref
 	cancel() // Next then returns what is there and does not wait.
 	for sub.Revision() < upTo {
 		batch, err := sub.Next(ended)
+		if errors.Is(err, context.Canceled) && sub.Revision() < upTo {
+			// Events reach subscribers a moment after they reach views.
+			select {
+			case <-sub.Wait():
+				continue
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
 		if errors.Is(err, context.Canceled) {
-			return ctx.Err()
+			return nil
 		}
 		if err != nil {
 			return siteWatchError(ctx, err)

@@ -101,5 +101,11 @@ func Config(rec *storev1.SiteRecord) *breakwaterv1.SiteConfig {
 	}
 	CompleteConfig(c)
 	c.Name, c.Version = rec.GetSite().GetName(), rec.GetSite().GetVersion()
+	c.Settings, c.ThreatSettings = Settings(rec), ThreatSettings(rec)
+	for id, toggle := range c.GetApps() {
+		toggle.Etag = AppEtag(toggle)
+		toggle.Name = resource.SiteAppName(Account(rec), rec.GetSite().GetDomain(), id)
+		toggle.Version = c.GetVersion()
+	}
 	return c
 }
