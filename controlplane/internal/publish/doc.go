@@ -41,8 +41,9 @@
 //
 // The first release of a channel is its genesis. A bisection's trial has the suspected
 // versions of its first group and nothing else. A quarantined document that is tried again,
-// or whose owner stored another version, goes alone; with other changes waiting, every
-// second release at most.
+// or whose owner stored another version, goes alone. What is published again although
+// nothing was stored, as after an upgrade of the compiler, goes in growing numbers, apart
+// from what customers changed. The three classes take turns.
 //
 // # Ownership, blocking, failure
 //
@@ -53,9 +54,11 @@
 // stops the others. At [QuotaShare] of the store's quota a channel stops, says so in the
 // log, in its metrics and in [Publisher.Stopped], and goes on when there is room.
 //
+// A new leader looks first at what was stored after the cursor. A sweep then compares
+// everything else, a little in every step, and again every hour.
+//
 // Pruning old manifests and blobs is not here yet. Whoever adds it must keep everything
 // from the base on, must run under the same fence, and must not remove a blob between the
 // moment it was found to exist and the manifest that names it: within the channel's worker,
-// between two steps, is the place. The same place suits re-emitting documents after an
-// upgrade of the compiler: until then only documents whose inputs changed are compiled anew.
+// between two steps, is the place.
 package publish

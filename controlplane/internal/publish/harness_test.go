@@ -110,6 +110,8 @@ type harness struct {
 	pub      *Publisher
 	workers  map[wire.Channel]*worker
 	stop     func()
+	// lastPut and lastEdge are the newest revisions that the caches must show.
+	lastPut, lastEdge int64
 }
 
 // newHarness begins on given stores, or on new ones in memory.
@@ -179,6 +181,7 @@ func (h *harness) put(ops ...registry.Op) int64 {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.lastPut = rev
 	return rev
 }
 
@@ -191,17 +194,22 @@ func record(t tb, key string, m proto.Message) registry.Op {
 	return op
 }
 
-// caughtUp waits until both caches show everything.
+// caughtUp waits until both caches show everything. It waits for events only, which come
+// sooner than notices of progress.
 func (h *harness) caughtUp() {
 	h.t.Helper()
-	for store, cache := range map[registry.Store]*watchcache.Cache{h.registry: h.regCache, h.edge: h.control} {
-		rev, err := store.Revision(h.ctx)
-		if err == nil {
-			err = cache.WaitRevision(h.ctx, rev)
-		}
-		if err != nil {
-			h.t.Fatal(err)
-		}
+	page, err := h.edge.List(h.ctx, registry.ListRequest{Prefix: ledger.ControlPrefix})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, kv := range page.KVs {
+		h.lastEdge = max(h.lastEdge, kv.ModRevision)
+	}
+	if err := h.regCache.WaitRevision(h.ctx, h.lastPut); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := h.control.WaitRevision(h.ctx, h.lastEdge); err != nil {
+		h.t.Fatal(err)
 	}
 }
 
@@ -220,11 +228,15 @@ func (h *harness) settleChannel(c wire.Channel) {
 		h.caughtUp()
 		before, _ := h.edge.Revision(h.ctx)
 		h.clock.Advance(CursorInterval)
-		if _, err := h.workers[c].step(h.ctx); err != nil {
+		w := h.workers[c]
+		if _, err := w.step(h.ctx); err != nil {
 			h.t.Fatalf("%s: %v", c, err)
 		}
 		h.ingest(c)
-		if after, _ := h.edge.Revision(h.ctx); after == before {
+		after, _ := h.edge.Revision(h.ctx)
+		if w.seen < h.lastPut { // Subscribers hear a moment later than readers.
+			<-w.registry.Wait()
+		} else if after == before && len(w.sweeping) == 0 {
 			return
 		}
 	}

@@ -160,11 +160,11 @@ func (w *worker) syncHead(ctx context.Context) error {
 		}
 		w.scanned = false
 	}
-	again := map[string]struct{}{}
-	mark := func(id wire.DocumentID) { again[w.source.unit(id)] = struct{}{} }
+	// What an abandoned release had is to be covered again.
+	moved := func(id wire.DocumentID) { w.dirty(w.source.unit(id), head.GetCursor()+1, head.GetCursor()+1) }
 	if w.books.release != head.GetRelease() {
 		w.log.Info("the head moved", "from", w.books.release, "to", head.GetRelease())
-		if err := w.moveTo(ctx, head.GetRelease(), mark); err != nil {
+		if err := w.moveTo(ctx, head.GetRelease(), moved); err != nil {
 			if errors.Is(err, errNoManifest) {
 				w.books = nil
 			}
@@ -173,11 +173,9 @@ func (w *worker) syncHead(ctx context.Context) error {
 	}
 	w.head, w.headRevision = head, revision
 	if next != w.holds {
-		next.differing(w.holds, mark)
+		// The cursor passed what was held, and need not wait for it now.
+		next.differing(w.holds, func(id wire.DocumentID) { w.dirty(w.source.unit(id), never, head.GetCursor()+1) })
 		w.holds = next
-	}
-	for unit := range again {
-		w.dirty(unit, head.GetCursor()+1, head.GetCursor()+1)
 	}
 	return nil
 }

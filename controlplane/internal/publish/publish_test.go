@@ -350,7 +350,7 @@ func TestQuarantine(t *testing.T) {
 	h.putSite(active("acme", "b.test", 3))
 	h.putSite(active("acme", "a.test", 3))
 	h.settle()
-	h.workers[wire.Routine].alone = true
+	h.workers[wire.Routine].turn = classes - 1
 	h.gate.set(wire.Routine, true)
 	h.settle()
 	first, second := h.manifest(wire.Routine, n+3), h.manifest(wire.Routine, n+4)

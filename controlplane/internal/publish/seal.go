@@ -62,7 +62,9 @@ func (w *worker) seal(ctx context.Context, b batch) error {
 	for _, name := range b.units {
 		w.forget(name)
 	}
-	w.alone = b.cause == edgev1.Manifest_RETRY
+	if b.again {
+		w.burst = min(w.burst*10, MaxChanges)
+	}
 	w.sealed++
 	w.log.Info("sealed a release", "release", number, "cause", b.cause.String(), "changes", len(b.changes), "covered", b.covered)
 	poke(w.owner.sealed)

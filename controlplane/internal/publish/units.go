@@ -3,6 +3,7 @@ package publish
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
@@ -18,9 +19,12 @@ type unit struct {
 	changes      []change
 	bytes        int
 	// alone says that it may only be published alone, revert that only an operator's wish
-	// to go back changes it.
-	alone, revert bool
+	// to go back changes it, again that nothing was stored since it was last published.
+	alone, revert, again bool
 }
+
+// never is later than any revision: what has it keeps no cursor waiting.
+const never = math.MaxInt64
 
 // maxBodies bounds the documents that are kept compiled until their release.
 const maxBodies = 32 << 20
@@ -32,14 +36,14 @@ func (w *worker) dirty(name string, first, order int64) {
 		u = &unit{first: first, order: order}
 		w.todo[name] = u
 	}
-	u.first, u.order = min(u.first, first), min(u.order, order)
+	u.first, u.order, u.again = min(u.first, first), min(u.order, order), false
 }
 
 // look compiles every marked unit and compares it with the head.
 func (w *worker) look() {
 	for name, u := range w.todo {
 		if old := w.pending[name]; old != nil {
-			u.first, u.order = min(u.first, old.first), min(u.order, old.order)
+			u.first, u.order, u.again = min(u.first, old.first), min(u.order, old.order), u.again && old.again
 			w.forget(name)
 		}
 		w.compare(name, u)
@@ -110,7 +114,9 @@ func find(docs []compile.Document, id wire.DocumentID) (wire.Sum, []byte) {
 
 // batch is what goes into one release.
 type batch struct {
-	cause   edgev1.Manifest_Cause
+	cause edgev1.Manifest_Cause
+	// again says that the units are published again.
+	again   bool
 	units   []string
 	changes []change
 	covered int64
@@ -131,16 +137,48 @@ func (w *worker) choose() (batch, bool) {
 	if len(w.pending) == 0 || !w.cfg.Gate.Ready(w.channel) {
 		return batch{}, false
 	}
-	plain := w.ordered(func(u *unit) bool { return !u.alone })
-	alone := w.ordered(func(u *unit) bool { return u.alone })
-	if len(alone) > 0 && (len(plain) == 0 || !w.alone) {
-		return w.take(edgev1.Manifest_RETRY, alone[:1]), true
+	return w.ordinary(), true
+}
+
+// The classes of units that do not go together, in the order in which they take turns.
+const (
+	plain = iota
+	alone
+	again
+	classes
+)
+
+func (u *unit) class() int {
+	switch {
+	case u.alone:
+		return alone
+	case u.again:
+		return again
 	}
-	b := w.take(edgev1.Manifest_CHANGES, plain)
+	return plain
+}
+
+// ordinary fills a release with units of the class whose turn it is. What is published
+// again, as after an upgrade of the compiler, goes in growing numbers: 1, 10, 100, …
+func (w *worker) ordinary() batch {
+	var names []string
+	for names == nil {
+		w.turn = (w.turn + 1) % classes
+		names = w.ordered(func(u *unit) bool { return u.class() == w.turn })
+	}
+	switch w.turn {
+	case alone:
+		return w.take(edgev1.Manifest_RETRY, names[:1])
+	case again:
+		b := w.take(edgev1.Manifest_CHANGES, names[:min(len(names), w.burst)])
+		b.again = true
+		return b
+	}
+	b := w.take(edgev1.Manifest_CHANGES, names)
 	if !slices.ContainsFunc(b.units, func(name string) bool { return !w.pending[name].revert }) {
 		b.cause = edgev1.Manifest_REVERT
 	}
-	return b, true
+	return b
 }
 
 // ordered returns the waiting units that match, in the order of the registry.
@@ -202,7 +240,7 @@ func (w *worker) coverage(taken []string) int64 {
 		without[name] = struct{}{}
 	}
 	for name, u := range w.pending {
-		if _, ok := without[name]; !ok {
+		if _, ok := without[name]; !ok && u.first != never {
 			covered = min(covered, u.first-1)
 		}
 	}

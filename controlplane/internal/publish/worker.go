@@ -49,8 +49,12 @@ type worker struct {
 	// newest is the newest revision with a change that somebody may wait for.
 	newest int64
 
-	// alone says that the last release had a quarantined unit alone.
-	alone      bool
+	// turn is the class of units that the last release had, burst how many units may be
+	// published again at once.
+	turn, burst int
+	// sweeping are the units that the sweep still has to look at, swept when it began.
+	sweeping   []string
+	swept      time.Time
 	cursorTime time.Time
 	quota      quota
 	base       int64
@@ -70,6 +74,8 @@ func newWorker(p *Publisher, c wire.Channel, term Term) *worker {
 		todo:     map[string]*unit{},
 		pending:  map[string]*unit{},
 		problems: map[string]string{},
+		turn:     classes - 1,
+		burst:    1,
 	}
 }
 
@@ -84,6 +90,7 @@ func (w *worker) step(ctx context.Context) (time.Duration, error) {
 	if err := w.syncRegistry(ctx); err != nil {
 		return 0, err
 	}
+	w.sweep()
 	w.look()
 	if !w.source.complete(w.view) {
 		return idleWait, nil
@@ -104,6 +111,9 @@ func (w *worker) step(ctx context.Context) (time.Duration, error) {
 	}
 	if err := w.note(ctx, w.keepBase(ctx)); err != nil {
 		return 0, err
+	}
+	if len(w.sweeping) > 0 {
+		return 0, nil
 	}
 	return wait, nil
 }
