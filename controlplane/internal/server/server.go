@@ -20,6 +20,9 @@ type Server struct {
 	// and the engine, are what ends first.
 	stack         lifecycle.Stack
 	caches, loops *lifecycle.Group
+	// draining ends first of all, and with it all streams.
+	draining context.Context //nolint:containedctx // it is the time in which streams may run
+	drain    context.CancelFunc
 
 	http, grpc, report, admin net.Listener
 	engine                    *engine
@@ -33,6 +36,7 @@ func Start(ctx context.Context, cfg *Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg}
+	s.draining, s.drain = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close(context.WithoutCancel(ctx)))
@@ -95,15 +99,13 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	observe.metrics.Registry().MustRegister(s.engine.publisher)
 	s.ready = s.readiness()
-	draining, drain := context.WithCancel(running)
-	web, err := newWeb(draining, s.rooms, api, s.ready, observe)
+	web, err := newWeb(s.draining, s.rooms, api, s.ready, observe)
 	if err != nil {
 		return err
 	}
 	s.stack.PushClose("in-process connection", web.close)
 	s.loops = lifecycle.NewGroup(running)
 	s.stack.PushClose("listeners and engine", s.loops.Close)
-	s.stack.PushClose("streams", func() error { drain(); return nil })
 	grace, clk := shutdownGrace, s.rooms.machine
 	s.loops.Go("report listener", func(ctx context.Context) error {
 		return lifecycle.ServeGRPC(ctx, reports, s.report, grace, clk)
@@ -172,6 +174,7 @@ func (s *Server) Close(ctx context.Context) error {
 	if s.ready != nil {
 		s.ready.Stopping()
 	}
+	s.drain()
 	return s.stack.Close(ctx)
 }
 

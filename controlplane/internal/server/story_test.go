@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -89,7 +90,7 @@ func remember(cp *controlplanetest.ControlPlane, c *controlplanetest.REST) map[s
 		shop, shop + "/apps/minify", shop + "/settings", shop + "/versions", shop + "/threatSettings",
 		"/v1/accounts/acme", "/v1/accounts/acme/members", "/v1/accounts/acme/auditEvents", "/v1/me",
 	} {
-		out[path] = string(c.Do(http.MethodGet, path, "").Raw)
+		out[path] = fmt.Sprint(c.Get(path))
 	}
 	tokens := c.Get("/v1/accounts/acme/tokens").Objects("tokens")
 	for _, token := range tokens {

@@ -1,0 +1,267 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/controlplanetest"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry/etcd"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry/etcd/embedded"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/server"
+)
+
+// BenchmarkControlPlane measures the control plane beside what it is built on and prints
+// one table; docs/performance.md says what it means. `make bench` runs it, once.
+//
+// Both sides of a comparison run in turns of a second with the same clients on the same
+// machine, both over TCP on loopback, on embedded etcds with the same settings, which sync
+// every write. A ratio is the median of the ratios of turns that followed each other, so
+// that a machine that is busy with other things slows both sides.
+//
+// The raw transaction is made from a real one: what a call wrote is read back from the
+// store, and the raw clients write as many keys and bytes under as many compares.
+func BenchmarkControlPlane(b *testing.B) {
+	for range b.N {
+		out := &bytes.Buffer{}
+		benchCalls(b, out)
+		benchApplied(b, out)
+		if _, err := out.WriteTo(os.Stdout); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+const benchAccount = "bench"
+
+// benchCalls measures calls of a replica that does not lead, as replicas behind a load
+// balancer do: the engine's work is not in the way of its calls.
+func benchCalls(b *testing.B, out io.Writer) {
+	cp := following(b)
+	api := newCaller(b, cp)
+	overTCP, byCall, _ := rawEtcd(b)
+	inside := dialEtcd(b, "unix://"+filepath.Join(cp.Config.DataDir, "etcd", "etcd.sock"))
+	tenant := resource.ForAccount(benchAccount)
+
+	for client := range clients {
+		if err := api.createSite(b.Context(), clientDomain(client)); err != nil {
+			b.Fatal(err)
+		}
+		// Until each update removes the oldest version.
+		for n := range 2 * behind {
+			if err := api.updateSettings(b.Context(), client, n); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	t := newTable(out)
+
+	update := shapeOf(b, inside, tenant.Site(clientDomain(0)), 1) // the account
+	raw := &contender{name: "raw etcd transaction", do: newRawWriter(b, update, overTCP...).do}
+	rawCall := &contender{name: "raw etcd transaction by function call", do: newRawWriter(b, update, byCall).do}
+	viaGRPC := &contender{name: "UpdateSettings, gRPC", do: api.updateSettings}
+	viaREST := &contender{name: "UpdateSettings, REST", do: api.updateSettingsREST}
+	compete(b, raw, viaGRPC, viaREST, rawCall)
+	t.group(fmt.Sprintf("UpdateSettings (%v)", update), raw, raw, viaGRPC, viaREST, rawCall)
+
+	domain := newDomain("shape", 0, 0)
+	if err := api.createSite(b.Context(), domain); err != nil {
+		b.Fatal(err)
+	}
+	create := shapeOf(b, inside, tenant.Site(domain), 3) // the account, no site, no claim
+	raw = &contender{name: "raw etcd transaction", do: newRawWriter(b, create, overTCP...).do}
+	viaGRPC = &contender{name: "CreateSite, gRPC", do: func(ctx context.Context, client, n int) error {
+		return api.createSite(ctx, newDomain("grpc", client, n))
+	}}
+	viaREST = &contender{name: "CreateSite, REST", do: func(ctx context.Context, client, n int) error {
+		return api.createSiteREST(ctx, newDomain("rest", client, n))
+	}}
+	compete(b, raw, viaGRPC, viaREST)
+	t.group(fmt.Sprintf("CreateSite (%v)", create), raw, raw, viaGRPC, viaREST)
+
+	nothing := emptyCalls(b)
+	empty := &contender{name: "empty gRPC call", do: func(ctx context.Context, client, _ int) error {
+		return nothing[client%len(nothing)].Invoke(ctx, "/bench.Empty/Call", &emptypb.Empty{}, &emptypb.Empty{})
+	}}
+	viaGRPC = &contender{name: "GetSite, gRPC", do: api.getSite}
+	viaREST = &contender{name: "GetSite, REST", do: api.getSiteREST}
+	rawGet := &contender{name: "raw etcd linearizable get", do: func(ctx context.Context, client, _ int) error {
+		_, err := overTCP[client%len(overTCP)].Get(ctx, "x")
+		return err
+	}}
+	compete(b, empty, viaGRPC, viaREST, rawGet)
+	t.group("GetSite (linearizable)", empty, empty, viaGRPC, viaREST, rawGet)
+	t.print()
+}
+
+// following starts a control plane that stays a follower: somebody else holds the lease.
+func following(b *testing.B) *controlplanetest.ControlPlane {
+	b.Helper()
+	dir := filepath.Join(b.TempDir(), "d")
+	fleetFile := filepath.Join(b.TempDir(), "fleet.json")
+	one := `[{"code": "SJC", "city": "San Jose", "country": "US", "latitude": 37.36, "longitude": -121.93}]`
+	if err := os.WriteFile(fleetFile, []byte(one), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	cp := controlplanetest.Start(b, controlplanetest.DataDir(dir), synced, func(c *server.Config) { c.FleetFile = fleetFile })
+	cp.Account(benchAccount)
+	cp.Site(cp.REST(cp.Operator), benchAccount, "first.test") // the catalogue arrived
+	cp.Stop()
+
+	member, err := embedded.Start(b.Context(), embedded.Config{Dir: filepath.Join(dir, "etcd")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer member.Close()
+	store := etcd.New(member.Client(), etcd.Config{})
+	lease, err := store.Grant(b.Context(), time.Hour)
+	if err == nil {
+		_, err = store.Commit(b.Context(), registry.Txn{Then: []registry.Op{registry.PutLeased(ledger.LeaderKey, []byte(`{"id":"elsewhere"}`), lease)}})
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	member.Close()
+	cp.Start()
+	return cp
+}
+
+// synced has the embedded etcd sync its writes, as it does but in tests.
+func synced(c *server.Config) { c.EtcdFast = false }
+
+func clientDomain(client int) string { return fmt.Sprintf("client-%02d.test", client) }
+
+func newDomain(kind string, client, n int) string {
+	return fmt.Sprintf("%s-%02d-%06d.test", kind, client, n)
+}
+
+// caller makes the API's calls, by gRPC and by REST, as the operator.
+type caller struct {
+	token string
+	base  string
+	conns []*grpc.ClientConn
+	web   *http.Client
+}
+
+func newCaller(b *testing.B, cp *controlplanetest.ControlPlane) *caller {
+	b.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: clients}
+	b.Cleanup(transport.CloseIdleConnections)
+	return &caller{
+		token: cp.Operator, base: "http://" + cp.Server.HTTPAddr() + "/v1/", web: &http.Client{Transport: transport},
+		conns: dialGRPC(b, cp.Server.GRPCAddr()),
+	}
+}
+
+func (c *caller) conn(client int) *grpc.ClientConn { return c.conns[client%len(c.conns)] }
+
+func (c *caller) as(ctx context.Context) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.token)
+}
+
+func (c *caller) createSite(ctx context.Context, domain string) error {
+	_, err := breakwaterv1.NewSiteServiceClient(c.conn(len(domain)+int(domain[len(domain)-6]))).CreateSite(c.as(ctx), &breakwaterv1.CreateSiteRequest{
+		Parent: "accounts/" + benchAccount,
+		Site:   &breakwaterv1.Site{Domain: domain, Origin: &breakwaterv1.Origin{Address: "203.0.113.10"}},
+	})
+	return err
+}
+
+func (c *caller) createSiteREST(ctx context.Context, domain string) error {
+	return c.rest(ctx, http.MethodPost, "accounts/"+benchAccount+"/sites", `{"domain": "`+domain+`", "origin": {"address": "203.0.113.10"}}`)
+}
+
+// ttl is another one with each call.
+func ttl(n int) int32 { return int32(600 + 60*(n%100)) }
+
+func (c *caller) updateSettings(ctx context.Context, client, n int) error {
+	_, err := c.setTTL(ctx, clientDomain(client), client, ttl(n))
+	return err
+}
+
+func (c *caller) setTTL(ctx context.Context, domain string, client int, seconds int32) (*breakwaterv1.Settings, error) {
+	return breakwaterv1.NewSettingsServiceClient(c.conn(client)).UpdateSettings(c.as(ctx), &breakwaterv1.UpdateSettingsRequest{
+		Settings: &breakwaterv1.Settings{Name: resource.SettingsName(benchAccount, domain), BrowserTtlSeconds: seconds},
+	})
+}
+
+func (c *caller) updateSettingsREST(ctx context.Context, client, n int) error {
+	return c.rest(ctx, http.MethodPatch, resource.SettingsName(benchAccount, clientDomain(client)),
+		fmt.Sprintf(`{"browserTtlSeconds": %d}`, ttl(n)))
+}
+
+func (c *caller) getSite(ctx context.Context, client, _ int) error {
+	_, err := breakwaterv1.NewSiteServiceClient(c.conn(client)).GetSite(c.as(ctx), &breakwaterv1.GetSiteRequest{
+		Name: resource.SiteName(benchAccount, clientDomain(client)),
+	})
+	return err
+}
+
+func (c *caller) getSiteREST(ctx context.Context, client, _ int) error {
+	return c.rest(ctx, http.MethodGet, resource.SiteName(benchAccount, clientDomain(client)), "")
+}
+
+func (c *caller) rest(ctx context.Context, method, path, body string) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	resp, err := c.web.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s %s: %d %s", method, path, resp.StatusCode, answer)
+	}
+	return err
+}
+
+// table prints results.
+type table struct{ w *tabwriter.Writer }
+
+func newTable(out io.Writer) *table {
+	return &table{tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)}
+}
+
+func (t *table) line(cells ...any) {
+	for _, c := range cells {
+		_, _ = fmt.Fprintf(t.w, "%v\t", c)
+	}
+	_, _ = fmt.Fprintln(t.w)
+}
+
+// group prints contenders beside one of them.
+func (t *table) group(title string, beside *contender, all ...*contender) {
+	t.line(title, "per s", "p50 ms", "p99 ms", "part of "+beside.name)
+	for _, c := range all {
+		part := fmt.Sprintf("%.2f", ratio(c, beside))
+		t.line(c.name, fmt.Sprintf("%.0f", median(c.rates)), ms(quantile(c.took, 0.5)), ms(quantile(c.took, 0.99)), part)
+	}
+	t.line()
+}
+
+func (t *table) print() { _ = t.w.Flush() }
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/float64(time.Millisecond)) }
+
+var _ = clientv3.OpGet
