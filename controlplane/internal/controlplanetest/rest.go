@@ -2,6 +2,7 @@ package controlplanetest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,56 +15,83 @@ import (
 
 // REST is a client of the REST API with one credential.
 type REST struct {
-	t     testing.TB
-	base  string
-	token string
+	t      testing.TB
+	client *http.Client
+	base   string
+	token  string
 }
 
-// REST returns a client with a token; empty for none.
+// newHTTPClient returns a client that follows no redirect, since the API answers none.
+func newHTTPClient() *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// NewREST returns a client of a server that another process runs, such as
+// `http://127.0.0.1:8080`. Its idle connections are closed when the test ends.
+func NewREST(t testing.TB, base, token string) *REST {
+	c := newHTTPClient()
+	t.Cleanup(c.CloseIdleConnections)
+	return &REST{t: t, client: c, base: base, token: token}
+}
+
+// REST returns a client with a token; empty for none. It is good until the next Stop.
 func (cp *ControlPlane) REST(token string) *REST {
-	return &REST{t: cp.t, base: "http://" + cp.Server.HTTPAddr(), token: token}
+	return &REST{t: cp.t, client: cp.http, base: "http://" + cp.Server.HTTPAddr(), token: token}
 }
 
-// JSON is a decoded JSON object.
-type JSON map[string]any
-
-// At returns the value at a path of keys with dots; nil where there is none.
-func (j JSON) At(path string) any {
-	var v any = map[string]any(j)
-	for _, key := range strings.Split(path, ".") {
-		m, ok := v.(map[string]any)
-		if !ok {
-			return nil
-		}
-		v = m[key]
-	}
-	return v
+// For returns the same client for a subtest, which then fails in its own name.
+func (c *REST) For(t testing.TB) *REST {
+	sub := *c
+	sub.t = t
+	return &sub
 }
 
-// Text is At as text.
-func (j JSON) Text(path string) string {
-	if v := j.At(path); v != nil {
-		return fmt.Sprint(v)
-	}
-	return ""
-}
+// Token is the client's credential.
+func (c *REST) Token() string { return c.token }
 
 // Response is what the server answered.
 type Response struct {
 	Status int
 	Header http.Header
-	Body   JSON
+	// Body is the answer where it is a JSON object; Raw is what came.
+	Body JSON
+	Raw  []byte
 }
 
 // Reason is the ErrorInfo's reason of an error.
-func (r Response) Reason() string {
-	details, _ := r.Body.At("details").([]any)
-	for _, d := range details {
-		if m, ok := d.(map[string]any); ok && m["reason"] != nil {
-			return fmt.Sprint(m["reason"])
+func (r Response) Reason() string { return r.Detail("ErrorInfo").Text("reason") }
+
+// Detail is the detail of a type such as `BadRequest`; nil where there is none.
+func (r Response) Detail(kind string) JSON {
+	for _, d := range r.Body.Objects("details") {
+		if strings.HasSuffix(d.Text("@type"), "."+kind) {
+			return d
 		}
 	}
-	return ""
+	return nil
+}
+
+// Try makes a request as Do does, and returns what prevents an answer.
+func (c *REST) Try(ctx context.Context, method, path, body string, headers ...string) (Response, error) {
+	resp, err := c.send(ctx, method, path, body, headers)
+	if err != nil {
+		return Response{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return Response{}, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	out := Response{Status: resp.StatusCode, Header: resp.Header, Raw: b}
+	if bytes.HasPrefix(b, []byte("{")) {
+		if err := json.Unmarshal(b, &out.Body); err != nil {
+			return Response{}, fmt.Errorf("%s %s: answer %q is no JSON: %w", method, path, b, err)
+		}
+	}
+	return out, nil
 }
 
 // Do makes a request; body may be empty, headers are pairs.
@@ -71,26 +99,17 @@ func (c *REST) Do(method, path, body string, headers ...string) Response {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	resp := c.send(ctx, method, path, body, headers)
-	defer func() { _ = resp.Body.Close() }()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	out := Response{Status: resp.StatusCode, Header: resp.Header}
-	if len(b) > 0 {
-		if err := json.Unmarshal(b, &out.Body); err != nil {
-			c.t.Fatalf("%s %s: answer %q is no JSON object: %v", method, path, b, err)
-		}
-	}
-	return out
-}
-
-func (c *REST) send(ctx context.Context, method, path, body string, headers []string) *http.Response {
-	c.t.Helper()
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, strings.NewReader(body))
+	r, err := c.Try(ctx, method, path, body, headers...)
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	return r
+}
+
+func (c *REST) send(ctx context.Context, method, path, body string, headers []string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
@@ -98,11 +117,7 @@ func (c *REST) send(ctx context.Context, method, path, body string, headers []st
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		c.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	return resp
+	return c.client.Do(req)
 }
 
 // OK is Do for a request that must succeed.
@@ -110,9 +125,15 @@ func (c *REST) OK(method, path, body string, headers ...string) JSON {
 	c.t.Helper()
 	r := c.Do(method, path, body, headers...)
 	if r.Status != http.StatusOK {
-		c.t.Fatalf("%s %s: %d %v", method, path, r.Status, r.Body)
+		c.t.Fatalf("%s %s: %d %s", method, path, r.Status, r.Raw)
 	}
 	return r.Body
+}
+
+// Get is OK for a GET.
+func (c *REST) Get(path string) JSON {
+	c.t.Helper()
+	return c.OK(http.MethodGet, path, "")
 }
 
 // Stream reads the lines of a stream until it ends, or until visit returns false.
@@ -120,7 +141,10 @@ func (c *REST) Stream(path string, visit func(result JSON) bool) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	resp := c.send(ctx, http.MethodGet, path, "", nil)
+	resp, err := c.send(ctx, http.MethodGet, path, "", nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
 	defer func() { _ = resp.Body.Close() }()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, 8<<20)

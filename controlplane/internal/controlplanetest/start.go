@@ -3,6 +3,7 @@ package controlplanetest
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,8 @@ type ControlPlane struct {
 	Server *server.Server
 	// Operator is the operators' token.
 	Operator string
+
+	http *http.Client
 }
 
 // Option changes the configuration before the start.
@@ -64,6 +67,14 @@ func Start(t testing.TB, options ...Option) *ControlPlane {
 	return cp
 }
 
+// For returns the same control plane for a subtest, which then fails in its own name. It
+// can't be stopped through what is returned.
+func (cp *ControlPlane) For(t testing.TB) *ControlPlane {
+	sub := *cp
+	sub.t = t
+	return &sub
+}
+
 // Start starts the control plane again after Stop, on the same data.
 func (cp *ControlPlane) Start() {
 	cp.t.Helper()
@@ -73,7 +84,7 @@ func (cp *ControlPlane) Start() {
 	if err != nil {
 		cp.t.Fatalf("start: %v", err)
 	}
-	cp.Server = s
+	cp.Server, cp.http = s, newHTTPClient()
 	b, err := os.ReadFile(filepath.Join(cp.Config.DataDir, "operator.token"))
 	if err != nil {
 		cp.t.Fatalf("operator's token: %v", err)
@@ -86,6 +97,7 @@ func (cp *ControlPlane) Stop() {
 	cp.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), StopTimeout)
 	defer cancel()
+	cp.http.CloseIdleConnections()
 	if err := cp.Server.Close(ctx); err != nil {
 		cp.t.Errorf("stop: %v", err)
 	}

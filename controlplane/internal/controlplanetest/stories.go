@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -59,36 +58,15 @@ func (cp *ControlPlane) Live(c *REST, account, domain string) JSON {
 func (cp *ControlPlane) Propagates(c *REST, account, domain, state string) JSON {
 	cp.t.Helper()
 	var last JSON
+	defer func() {
+		if cp.t.Failed() {
+			cp.t.Logf("last seen of %s: version %s, state %s, %s of %s data centers, reason %q", domain, last.Text("version"),
+				last.Text("state"), last.Text("appliedDataCenters"), last.Text("totalDataCenters"), last.Text("reason"))
+		}
+	}()
 	cp.Eventually(domain+" is "+state, func() bool {
-		last = c.OK(http.MethodGet, "/v1/accounts/"+account+"/sites/"+domain+"/propagation", "")
+		last = c.Get("/v1/accounts/" + account + "/sites/" + domain + "/propagation")
 		return last.Text("state") == state
 	})
 	return last
-}
-
-// Bug gives every simulated data plane a bug; after is empty or a duration such as `2s`.
-func (cp *ControlPlane) Bug(id, match, effect, after string) {
-	cp.t.Helper()
-	body := fmt.Sprintf(`{"bugId": %q, "match": %q, "effect": %q`, id, match, effect)
-	if after != "" {
-		body += fmt.Sprintf(`, "after": %q`, after)
-	}
-	cp.REST(cp.Operator).OK(http.MethodPost, "/v1/dev/bugs", body+"}")
-}
-
-// Servers lists every server of the fleet, as an operator sees them, by name.
-func (cp *ControlPlane) Servers() map[string]JSON {
-	cp.t.Helper()
-	op := cp.REST(cp.Operator)
-	out := map[string]JSON{}
-	dcs, _ := op.OK(http.MethodGet, "/v1/dataCenters", "").At("dataCenters").([]any)
-	for _, dc := range dcs {
-		name := JSON(dc.(map[string]any)).Text("name")
-		servers, _ := op.OK(http.MethodGet, "/v1/"+name+"/servers", "").At("servers").([]any)
-		for _, s := range servers {
-			server := JSON(s.(map[string]any))
-			out[strings.TrimPrefix(server.Text("name"), "dataCenters/")] = server
-		}
-	}
-	return out
 }

@@ -47,6 +47,7 @@ func TestFromOnboardingToTheEdge(t *testing.T) {
 		t.Fatalf("LIVE in %s of %s", last.Text("appliedDataCenters"), last.Text("totalDataCenters"))
 	}
 	cp.Converged()
+	audited(t, cp, acme)
 
 	was := remember(cp, acme)
 	cp.Stop()
@@ -80,6 +81,25 @@ func TestFromOnboardingToTheEdge(t *testing.T) {
 	}
 	cp.Live(again, "acme", "shop.test")
 	cp.Converged()
+}
+
+// audited waits until every audit event is in the account's chain, and checks what is told.
+func audited(t *testing.T, cp *controlplanetest.ControlPlane, c *controlplanetest.REST) {
+	t.Helper()
+	events := "/v1/accounts/acme/auditEvents"
+	cp.Eventually("every audit event is chained", func() bool {
+		v := c.Get(events + ":verify")
+		return v.Text("valid") == "true" && v.Int("pendingEvents") == 0 && v.Int("checkedEvents") > 0
+	})
+	methods := map[string]bool{}
+	for _, e := range c.Get(events).Objects("auditEvents") {
+		methods[e.Text("method")] = true
+	}
+	for _, want := range []string{"CreateAccount", "CreateToken", "CreateSite", "UpdateSiteApp"} {
+		if !methods[want] {
+			t.Errorf("the audit log does not name %s: %v", want, methods)
+		}
+	}
 }
 
 // remember returns what must survive a restart, as text.
