@@ -104,6 +104,9 @@ func (j siteJudge) appAllowed(id string) error {
 // conflicts fails with APP_CONFLICT when an app that was touched can't be on together with
 // another one. Views of settings count as on when what they show is.
 func (j siteJudge) conflicts(touched []string) error {
+	if len(touched) == 0 {
+		return nil
+	}
 	after := j.edit.rec.GetConfig()
 	var enabled []string
 	for id, t := range after.GetApps() {
