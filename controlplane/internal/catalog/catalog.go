@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -118,12 +119,8 @@ func (c *Catalog) AllowedBy(plans Plans, plan string) []string {
 // out at the top level, the entry's defaults. The edge does the same.
 func (c *Catalog) Effective(id string, settings *structpb.Struct) *structpb.Struct {
 	out := &structpb.Struct{Fields: map[string]*structpb.Value{}}
-	for k, v := range c.entries[id].defaults().GetFields() {
-		out.Fields[k] = v
-	}
-	for k, v := range settings.GetFields() {
-		out.Fields[k] = v
-	}
+	maps.Copy(out.Fields, c.entries[id].defaults().GetFields())
+	maps.Copy(out.Fields, settings.GetFields())
 	return out
 }
 

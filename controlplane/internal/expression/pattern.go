@@ -12,8 +12,7 @@ import (
 func compilePattern(pattern string, budget int) (re *regexp.Regexp, cost int, why string) {
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		var detail *syntax.Error
-		if errors.As(err, &detail) {
+		if detail, ok := errors.AsType[*syntax.Error](err); ok {
 			return nil, 0, fmt.Sprintf("the regular expression is not one of RE2: %s: %q", detail.Code, detail.Expr)
 		}
 		return nil, 0, "the regular expression is not one of RE2"

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/jonboulle/clockwork"
@@ -90,9 +91,7 @@ func (c Config) complete() (Config, error) {
 		return c, errors.New("publish: the signing key has no public key")
 	}
 	trust := wire.NewTrust(public)
-	for id, key := range c.Trust {
-		trust[id] = key
-	}
+	maps.Copy(trust, c.Trust)
 	c.Trust = trust
 	if c.Clock == nil {
 		c.Clock = clockwork.NewRealClock()

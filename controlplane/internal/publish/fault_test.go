@@ -296,7 +296,7 @@ func TestModel(t *testing.T) {
 				c := rapid.SampledFrom(channels).Draw(rt, "channel")
 				rec := h.rollout(c)
 				if n := len(rec.GetSuspects()); n > 0 {
-					rec.Suspects = rec.Suspects[rapid.IntRange(1, n).Draw(rt, "cleared"):]
+					rec.Suspects = rec.GetSuspects()[rapid.IntRange(1, n).Draw(rt, "cleared"):]
 					h.putEdge(record(h.t, ledger.RolloutKey(c), rec))
 				}
 			},

@@ -304,7 +304,7 @@ func (h *harness) abandon(c wire.Channel, n int64, suspect bool) {
 	rec := h.rollout(c)
 	if suspect {
 		for _, ch := range m.GetChanges() {
-			rec.Suspects = slices.DeleteFunc(rec.Suspects, func(s *storev1.Suspect) bool {
+			rec.Suspects = slices.DeleteFunc(rec.GetSuspects(), func(s *storev1.Suspect) bool {
 				return s.GetKind() == ch.GetKind() && s.GetId() == ch.GetId()
 			})
 			rec.Suspects = append(rec.Suspects, &storev1.Suspect{
@@ -477,7 +477,7 @@ func (h *harness) purgeSite(account, domain string) int64 {
 	if _, err := ledger.Load(h.ctx, h.registry, resource.DomainIndex(domain), index); err != nil {
 		h.t.Fatal(err)
 	}
-	index.Claims = slices.DeleteFunc(index.Claims, func(c *storev1.DomainRecord_Claim) bool { return c.GetAccount() == account })
+	index.Claims = slices.DeleteFunc(index.GetClaims(), func(c *storev1.DomainRecord_Claim) bool { return c.GetAccount() == account })
 	if index.GetActiveAccount() == account {
 		index.ActiveAccount = ""
 	}

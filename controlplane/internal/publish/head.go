@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/watchcache"
@@ -83,12 +84,12 @@ func (w *worker) moveTo(ctx context.Context, to int64, visit func(wire.DocumentI
 			visit(ch.id)
 		}
 	}
-	for i := len(forward) - 1; i >= 0; i-- {
-		if err := next.apply(w.channel, forward[i]); err != nil {
+	for _, m := range slices.Backward(forward) {
+		if err := next.apply(w.channel, m); err != nil {
 			w.books = nil // Half way: they are put together anew.
 			return err
 		}
-		for _, ch := range forward[i].changes {
+		for _, ch := range m.changes {
 			visit(ch.id)
 		}
 	}
@@ -125,7 +126,7 @@ func (w *worker) controlView(ctx context.Context) (watchcache.View, error) {
 		}
 	}
 	// The events only wake; the view has everything.
-	if w.control != nil && drain(w.control, nil) == nil {
+	if w.control != nil && drain(ctx, w.control, nil) == nil {
 		return cache.Cached(), nil
 	}
 	view, err := cache.Read(ctx)

@@ -438,7 +438,7 @@ func TestTrial(t *testing.T) {
 	h.putSite(active("acme", "c.test", 4))
 	h.putSite(active("acme", "d.test", 4))
 	rec := h.rollout(wire.Routine)
-	rec.Suspects = rec.Suspects[2:]
+	rec.Suspects = rec.GetSuspects()[2:]
 	rec.Bisection = &storev1.Bisection{Trial: 2, Groups: []*storev1.Bisection_Group{{Size: 2}}}
 	h.putEdge(record(t, ledger.RolloutKey(wire.Routine), rec))
 	h.gate.trials[wire.Routine] = 2

@@ -98,9 +98,10 @@ func (w *worker) run(ctx context.Context) error {
 	pause := time.Duration(0)
 	for {
 		wait, err := w.step(ctx)
+		if ctx.Err() != nil {
+			return nil // Whatever failed, it failed because it was told to end.
+		}
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case errors.Is(err, ledger.ErrDeposed):
 			w.log.Info("another leader was elected, publishing ends", "error", err)
 			return err

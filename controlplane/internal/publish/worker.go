@@ -130,8 +130,7 @@ func (w *worker) note(ctx context.Context, err error) error {
 	case err == nil || errors.Is(err, ledger.ErrDeposed):
 		return err
 	}
-	var conflict *registry.ConflictError
-	if errors.As(err, &conflict) {
+	if conflict, ok := errors.AsType[*registry.ConflictError](err); ok {
 		w.atLeast = max(w.atLeast, conflict.Revision)
 		return nil
 	}
@@ -146,31 +145,29 @@ func (w *worker) note(ctx context.Context, err error) error {
 var errLagged = errors.New("publish: events were lost, everything is read again")
 
 // drain takes the events that are there without waiting for more.
-func drain(s *watchcache.Subscription, visit func(registry.Event)) error {
-	now, cancel := context.WithCancel(context.Background())
+func drain(ctx context.Context, s *watchcache.Subscription, visit func(registry.Event)) error {
+	// With a context that has ended, Next returns what is there and does not wait.
+	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	for {
-		batch, err := s.Next(now)
-		var lagged *watchcache.LaggedError
-		switch {
-		case errors.As(err, &lagged):
-			return fmt.Errorf("%w: %w", errLagged, err)
-		case err != nil:
-			return nil // Nothing is there.
-		}
+	batch, err := s.Next(ended)
+	for ; err == nil; batch, err = s.Next(ended) {
 		for _, ev := range batch.Events {
 			if visit != nil {
 				visit(ev)
 			}
 		}
 	}
+	if _, lagged := errors.AsType[*watchcache.LaggedError](err); lagged {
+		return fmt.Errorf("%w: %w", errLagged, err)
+	}
+	return ctx.Err()
 }
 
 // syncRegistry takes the registry's events in, or reads all of it.
 func (w *worker) syncRegistry(ctx context.Context) error {
 	if w.registry != nil && w.scanned {
 		var events []registry.Event
-		err := drain(w.registry, func(ev registry.Event) { events = append(events, ev) })
+		err := drain(ctx, w.registry, func(ev registry.Event) { events = append(events, ev) })
 		switch {
 		case errors.Is(err, errLagged):
 			w.log.Info("the registry is read again", "reason", err)
