@@ -23,7 +23,7 @@
 //   - change: one transaction per change.
 //   - registry: the store's contract, over etcd or in memory.
 //   - watchcache: a prefix of the store in memory, linearizable when asked.
-//   - audit: the chain of events. secret: what is sealed at rest.
+//   - audit: the chain of events. secret: what is sealed at rest. retention: what is purged.
 //
 // The leader (package leader) carries it to the edge:
 //
@@ -31,6 +31,7 @@
 //   - publish: seals releases. rollout: moves them through waves. fleet: what edges report.
 //   - ledger: the keys of the engine's state. propagation: where a change is now.
 //   - activation, onboard: sites' proofs and expiries; the DNS look-ups behind them.
+//     safedial: the dialer for addresses that customers choose.
 //
 // It is put together by:
 //

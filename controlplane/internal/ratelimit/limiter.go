@@ -88,6 +88,17 @@ func (l *Limiter) Allow(tenant string) Decision {
 	return b.take(now, l.cfg.Window)
 }
 
+// Take counts one event of a key that has a limit of its own, if it may happen. Keys and
+// tenants share the limiter's memory, so one limiter serves one or the other.
+func (l *Limiter) Take(key string, limit int) Decision {
+	now := l.cfg.Clock.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.bucket(key, now)
+	b.limit, b.limitAt = limit, now
+	return b.take(now, l.cfg.Window)
+}
+
 func (l *Limiter) knownLimit(tenant string, now time.Time) (int, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
