@@ -48,6 +48,9 @@ func (a *Agent) work(ctx context.Context) error {
 		if errors.Is(err, ErrStuck) || ctx.Err() != nil {
 			return err
 		}
+		if a.store.Damaged() {
+			return fmt.Errorf("edge: the store must be opened again: %w", err)
+		}
 		a.setProblem(err)
 		if err == nil {
 			a.attempts = 0

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
+	"hash/fnv"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -61,14 +61,14 @@ func guard(f func() error) (err error) {
 }
 
 // The layout of bbolt's first two pages, as far as needed to learn the file's length: a
-// page header, then magic, version, page size, flags, root bucket, free list and the
-// highest page in use.
+// page header, then magic, version, page size, flags, root bucket, free list, the highest
+// page in use, a transaction's number, and a checksum over all these.
 const (
 	pageHeader  = 16
-	magicAt     = pageHeader
-	pageSizeAt  = pageHeader + 8
-	highPageAt  = pageHeader + 40
-	metaLength  = pageHeader + 64
+	pageSizeAt  = 8
+	highPageAt  = 40
+	checksumAt  = 56
+	metaLength  = 64
 	boltMagic   = 0xED0CDAED
 	minPageSize = 1 << 10
 	maxPageSize = 1 << 16
@@ -90,20 +90,20 @@ func checkLength(path string) error {
 		return err
 	}
 	meta := make([]byte, metaLength)
-	if _, err := io.ReadFull(f, meta); err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	pageSize := int64(binary.NativeEndian.Uint32(meta[pageSizeAt:]))
-	if binary.NativeEndian.Uint32(meta[magicAt:]) != boltMagic || pageSize < minPageSize || pageSize > maxPageSize {
-		return nil // bbolt tries the second meta page, which tells the same length or none
-	}
-	high := int64(binary.NativeEndian.Uint64(meta[highPageAt:])) //nolint:gosec // compared below
-	if _, err := f.ReadAt(meta, pageSize); err == nil {
-		// Of the two, one may be older; the shorter one is what certainly was written.
-		high = min(high, int64(binary.NativeEndian.Uint64(meta[highPageAt:]))) //nolint:gosec // compared below
-	}
-	if high < 0 || high > info.Size()/pageSize {
-		return fmt.Errorf("%w: %d bytes do not hold %d pages", ErrDamaged, info.Size(), high)
+	for _, at := range []int64{0, int64(os.Getpagesize())} {
+		if _, err := f.ReadAt(meta, at+pageHeader); err != nil {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		sum := fnv.New64a()
+		_, _ = sum.Write(meta[:checksumAt]) // a hash never fails
+		pageSize := uint64(binary.NativeEndian.Uint32(meta[pageSizeAt:]))
+		if binary.NativeEndian.Uint32(meta) != boltMagic || sum.Sum64() != binary.NativeEndian.Uint64(meta[checksumAt:]) ||
+			pageSize < minPageSize || pageSize > maxPageSize {
+			continue // bbolt takes the other one
+		}
+		if high := binary.NativeEndian.Uint64(meta[highPageAt:]); high > uint64(info.Size())/pageSize { //nolint:gosec // sizes are not negative
+			return fmt.Errorf("%w: %d bytes do not hold %d pages", ErrDamaged, info.Size(), high)
+		}
 	}
 	return nil
 }

@@ -50,9 +50,11 @@ func (s *Store) salvage() error {
 		_ = fresh.Close()
 		return err
 	}
-	if err := fresh.db.Sync(); err != nil {
-		_ = fresh.Close()
-		return fmt.Errorf("edge store: %w", err)
+	if !s.opts.NoSync {
+		if err := fresh.db.Sync(); err != nil {
+			_ = fresh.Close()
+			return fmt.Errorf("edge store: %w", err)
+		}
 	}
 	if err := fresh.Close(); err != nil {
 		return err

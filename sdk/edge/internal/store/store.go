@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -39,6 +40,8 @@ type Store struct {
 	opts Options
 	db   *bolt.DB
 	stop Stop
+
+	damaged atomic.Bool
 
 	write    sync.Mutex // one writer at a time, around the database and the lists
 	mu       sync.Mutex // the lists
@@ -94,9 +97,11 @@ func Open(path string, opts Options) (*Store, error) {
 	err := s.open()
 	if err == nil {
 		err = s.load()
-		if err == nil {
-			return s, nil
-		}
+	}
+	if _, suspect := os.Stat(s.suspect()); err == nil && suspect != nil {
+		return s, nil
+	} else if err == nil {
+		err = fmt.Errorf("%w: a write failed for it", ErrDamaged)
 	}
 	if !errors.Is(err, ErrDamaged) {
 		_ = s.Close()
@@ -107,8 +112,18 @@ func Open(path string, opts Options) (*Store, error) {
 		_ = s.Close()
 		return nil, err
 	}
+	if err := os.Remove(s.suspect()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		_ = s.Close()
+		return nil, fmt.Errorf("edge store: %w", err)
+	}
 	return s, nil
 }
+
+// Damaged says that a write found damage.
+func (s *Store) Damaged() bool { return s.damaged.Load() }
+
+// suspect is a file that is there after a write found damage: not all damage shows before.
+func (s *Store) suspect() string { return s.path + ".suspect" }
 
 // open opens the file and makes its buckets.
 func (s *Store) open() error {
@@ -184,7 +199,13 @@ func (s *Store) view(f func(tx *bolt.Tx) error) error {
 func (s *Store) update(f func(tx *bolt.Tx) error) error {
 	s.write.Lock()
 	defer s.write.Unlock()
-	return guard(func() error { return s.db.Update(f) })
+	err := guard(func() error { return s.db.Update(f) })
+	if errors.Is(err, ErrDamaged) {
+		// Without this note, the next start may find the damage only when it writes, too.
+		s.damaged.Store(true)
+		_ = os.WriteFile(s.suspect(), nil, 0o600)
+	}
+	return err
 }
 
 // bucket returns one of a channel's buckets.
