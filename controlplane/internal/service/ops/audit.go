@@ -34,11 +34,28 @@ func Audit(ctx context.Context, log *slog.Logger, resourceName string, err error
 	)
 }
 
-// do is [change.Do] for a change of the platform, with its line in the operators' log.
+// do is [change.Do] for a change of the platform, with its line in the operators' log. A
+// repeat that gets the first answer changes nothing and leaves none.
 func do[R proto.Message](
 	ctx context.Context, w *change.Writer, log *slog.Logger, resourceName string, fn func(tx *change.Tx) (R, error),
 ) (R, error) {
-	out, err := change.Do(ctx, w, resource.Tenant{}, fn)
-	Audit(ctx, log, resourceName, err)
+	out, repeated, err := changed(ctx, w, fn)
+	if !repeated {
+		Audit(ctx, log, resourceName, err)
+	}
 	return out, err
+}
+
+// changed is [change.Do] for the platform; repeated says that the answer is the kept one of
+// the same call made before.
+func changed[R proto.Message](
+	ctx context.Context, w *change.Writer, fn func(tx *change.Tx) (R, error),
+) (out R, repeated bool, err error) {
+	var decided proto.Message
+	out, err = change.Do(ctx, w, resource.Tenant{}, func(tx *change.Tx) (R, error) {
+		answer, err := fn(tx)
+		decided = answer
+		return answer, err
+	})
+	return out, err == nil && proto.Message(out) != decided, err
 }

@@ -2,9 +2,9 @@ package ops
 
 import (
 	"context"
+	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
@@ -15,6 +15,7 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/listing"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/masks"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/rollout"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
@@ -75,19 +76,26 @@ func (r *Releases) UpdateChannel(ctx context.Context, req *opsv1.UpdateChannelRe
 	}
 	etag := call.From(ctx).Etag(req.GetChannel().GetEtag())
 	return r.setPolicy(ctx, c, func(p *storev1.ChannelPolicy) error {
-		before := policyView(c, p)
+		before := policyView(c, rollout.MergePolicy(p, r.defaults[c]))
 		if etag != "" && etag != before.GetEtag() {
 			return rpcerr.EtagMismatch(channelName(c))
 		}
-		if _, err := masks.Apply(before, req.GetChannel(), req.GetUpdateMask(), masks.Options{}); err != nil {
+		changed, err := masks.Apply(before, req.GetChannel(), req.GetUpdateMask(), masks.Options{})
+		if err != nil {
 			return err
 		}
 		if violations := r.checkPolicy(before); len(violations) > 0 {
 			return rpcerr.Invalid(violations...)
 		}
-		p.Waves, p.Soak = nil, before.GetSoak()
-		for _, w := range before.GetWaves() {
-			p.Waves = append(p.Waves, &storev1.ChannelPolicy_Wave{DataCenters: w.GetDataCenters(), Bake: w.GetBake()})
+		// What nobody changes stays the default's, whatever that will be.
+		if slices.Contains(changed, "soak") {
+			p.Soak = before.GetSoak()
+		}
+		if slices.Contains(changed, "waves") {
+			p.Waves = nil
+			for _, w := range before.GetWaves() {
+				p.Waves = append(p.Waves, &storev1.ChannelPolicy_Wave{DataCenters: w.GetDataCenters(), Bake: w.GetBake()})
+			}
 		}
 		return nil
 	})
@@ -117,12 +125,8 @@ func (r *Releases) freeze(ctx context.Context, name string, frozen bool) (*opsv1
 func (r *Releases) setPolicy(ctx context.Context, c wire.Channel, wish func(*storev1.ChannelPolicy) error) (*opsv1.Channel, error) {
 	return do(ctx, r.control.Writer, r.control.Logger, channelName(c), func(tx *change.Tx) (*opsv1.Channel, error) {
 		key := ledger.PolicyKey(c)
-		p := proto.CloneOf(r.defaults[c])
-		var stored storev1.ChannelPolicy
-		switch err := tx.Get(key, &stored); {
-		case err == nil:
-			p = &stored
-		case !isNotFound(err):
+		p := &storev1.ChannelPolicy{}
+		if err := getOptional(tx, key, p); err != nil {
 			return nil, err
 		}
 		if err := wish(p); err != nil {
@@ -168,41 +172,41 @@ func (r *Releases) checkPolicy(ch *opsv1.Channel) []rpcerr.Violation {
 			}
 			seen[dc] = true
 		}
-		if d := w.GetBake(); d == nil || d.AsDuration() < 0 || d.AsDuration() > maxBake {
+		if !bakeable(w.GetBake()) {
 			violation(field+".bake", "range", "is 0s to 604800s")
 		}
 	}
-	if d := ch.GetSoak(); d == nil || d.AsDuration() < 0 || d.AsDuration() > maxBake {
+	if !bakeable(ch.GetSoak()) {
 		violation("soak", "range", "is 0s to 604800s")
 	}
 	return out
 }
 
-// channel describes a channel; policy is read from the view when nil.
-func (r *Releases) channel(v View, c wire.Channel, policy *storev1.ChannelPolicy) (*opsv1.Channel, error) {
-	if policy == nil {
-		var stored storev1.ChannelPolicy
-		ok, err := load(v, ledger.PolicyKey(c), &stored)
-		if err != nil {
+// bakeable says whether something may last as long.
+func bakeable(d *durationpb.Duration) bool {
+	return d.CheckValid() == nil && d.AsDuration() >= 0 && d.AsDuration() <= maxBake
+}
+
+// channel describes a channel; what operators set is read from the view when nil.
+func (r *Releases) channel(v View, c wire.Channel, set *storev1.ChannelPolicy) (*opsv1.Channel, error) {
+	if set == nil {
+		set = &storev1.ChannelPolicy{}
+		if _, err := load(v, ledger.PolicyKey(c), set); err != nil {
 			return nil, err
-		}
-		policy = r.defaults[c]
-		if ok {
-			policy = &stored
 		}
 	}
 	var head storev1.HeadRecord
-	var rollout storev1.RolloutRecord
+	var progress storev1.RolloutRecord
 	if _, err := load(v, ledger.HeadKey(c), &head); err != nil {
 		return nil, err
 	}
-	if _, err := load(v, ledger.RolloutKey(c), &rollout); err != nil {
+	if _, err := load(v, ledger.RolloutKey(c), &progress); err != nil {
 		return nil, err
 	}
-	out := policyView(c, policy)
+	out := policyView(c, rollout.MergePolicy(set, r.defaults[c]))
 	out.Head, out.Cursor = head.GetRelease(), head.GetCursor()
-	out.Live, out.LastKnownGood = rollout.GetLive(), rollout.GetLastKnownGood()
-	out.Suspects = int32(len(rollout.GetSuspects()))
+	out.Live, out.LastKnownGood = progress.GetLive(), progress.GetLastKnownGood()
+	out.Suspects = int32(len(progress.GetSuspects()))
 	return out, nil
 }
 

@@ -15,13 +15,13 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
-	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
 
 // View is a consistent state of the keys below control/.
 type View interface {
+	Revision() int64
 	Get(key string) (registry.KV, bool)
 	List(prefix, after string, limit int) (kvs []registry.KV, more bool)
 	Ascend(prefix string, visit func(registry.KV) bool)
@@ -68,7 +68,7 @@ func (c *Control) command(ctx context.Context, cmd *storev1.Command) error {
 // key succeeds without deciding again.
 func (c *Control) commands(ctx context.Context, decide func(context.Context) ([]*storev1.Command, error)) error {
 	var keys, about []string
-	_, err := change.Do(ctx, c.Writer, resource.Tenant{}, func(tx *change.Tx) (*storev1.Command, error) {
+	_, repeated, err := changed(ctx, c.Writer, func(tx *change.Tx) (*storev1.Command, error) {
 		cmds, err := decide(tx.Context())
 		if err != nil {
 			return nil, err
@@ -85,6 +85,9 @@ func (c *Control) commands(ctx context.Context, decide func(context.Context) ([]
 		}
 		return &storev1.Command{}, nil
 	})
+	if repeated {
+		return nil
+	}
 	for _, name := range about {
 		Audit(ctx, c.Logger, name, err)
 	}

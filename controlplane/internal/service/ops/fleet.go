@@ -65,12 +65,16 @@ func (f *Fleet) ListDataCenters(ctx context.Context, req *opsv1.ListDataCentersR
 	if err != nil {
 		return nil, err
 	}
+	targets, err := targetsIn(v)
+	if err != nil {
+		return nil, err
+	}
 	items, next, err := listing.Page(q, func(after string, yield func(string, *opsv1.DataCenter) bool) error {
 		for _, loc := range f.locations {
 			if loc.Code <= after {
 				continue
 			}
-			dc, err := dataCenter(v, loc)
+			dc, err := dataCenter(v, loc, targets)
 			if err != nil {
 				return err
 			}
@@ -96,7 +100,11 @@ func (f *Fleet) GetDataCenter(ctx context.Context, req *opsv1.GetDataCenterReque
 	if err != nil {
 		return nil, err
 	}
-	return dataCenter(v, loc)
+	targets, err := targetsIn(v)
+	if err != nil {
+		return nil, err
+	}
+	return dataCenter(v, loc, targets)
 }
 
 // DrainDataCenter takes a data center out of rollouts.
@@ -137,7 +145,11 @@ func (f *Fleet) set(ctx context.Context, name, etag string, wish func(*storev1.D
 		if err != nil {
 			return nil, err
 		}
-		return describe(v, loc, &ctl)
+		targets, err := targetsIn(v)
+		if err != nil {
+			return nil, err
+		}
+		return describe(v, loc, &ctl, targets)
 	})
 }
 
@@ -182,15 +194,31 @@ func (f *Fleet) location(name string) (Location, error) {
 	return loc, nil
 }
 
-func dataCenter(v View, loc Location) (*opsv1.DataCenter, error) {
+// targets is where every data center is told to be, by channel and code.
+type targets map[wire.Channel]map[string]*storev1.TargetState
+
+func targetsIn(v View) (targets, error) {
+	out := targets{}
+	for _, c := range wire.Channels() {
+		var r storev1.RolloutRecord
+		if _, err := load(v, ledger.RolloutKey(c), &r); err != nil {
+			return nil, err
+		}
+		out[c] = r.GetTargets()
+	}
+	return out, nil
+}
+
+// dataCenter describes a data center; told may be nil where nobody asks for it.
+func dataCenter(v View, loc Location, told targets) (*opsv1.DataCenter, error) {
 	var ctl storev1.DataCenterControl
 	if _, err := load(v, ledger.DataCenterKey(loc.Code), &ctl); err != nil {
 		return nil, err
 	}
-	return describe(v, loc, &ctl)
+	return describe(v, loc, &ctl, told)
 }
 
-func describe(v View, loc Location, ctl *storev1.DataCenterControl) (*opsv1.DataCenter, error) {
+func describe(v View, loc Location, ctl *storev1.DataCenterControl, told targets) (*opsv1.DataCenter, error) {
 	dc := &opsv1.DataCenter{
 		Name: "dataCenters/" + loc.Code, Code: loc.Code, City: loc.City, Country: loc.Country,
 		Latitude: loc.Latitude, Longitude: loc.Longitude,
@@ -198,12 +226,8 @@ func describe(v View, loc Location, ctl *storev1.DataCenterControl) (*opsv1.Data
 		Targets: map[string]int64{}, Releases: map[string]int64{},
 		Etag: resource.Etag(ctl),
 	}
-	for _, c := range wire.Channels() {
-		var r storev1.RolloutRecord
-		if _, err := load(v, ledger.RolloutKey(c), &r); err != nil {
-			return nil, err
-		}
-		if t, ok := r.GetTargets()[loc.Code]; ok {
+	for c, byCode := range told {
+		if t, ok := byCode[loc.Code]; ok {
 			dc.Targets[string(c)] = t.GetRelease()
 		}
 	}

@@ -51,15 +51,26 @@ func (r *Releases) ListReleases(ctx context.Context, req *opsv1.ListReleasesRequ
 	if err != nil {
 		return nil, err
 	}
-	all, err := r.all(ctx, c)
+	v, err := r.control.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := recorded(v, c)
 	if err != nil {
 		return nil, err
 	}
 	items, next, err := listing.Page(q, func(after string, yield func(string, *opsv1.Release) bool) error {
-		for _, p := range all {
+		for _, e := range all {
 			// Newest first, so keys count down.
-			key := fmt.Sprintf("%016x", ^uint64(p.GetNumber()))
-			if key > after && !yield(key, release(c, p)) {
+			key := fmt.Sprintf("%016x", ^uint64(e.number))
+			if key <= after {
+				continue
+			}
+			p, err := e.progress()
+			if err != nil {
+				return err
+			}
+			if !yield(key, release(c, p)) {
 				return nil
 			}
 		}
@@ -110,19 +121,18 @@ func (r *Releases) steer(ctx context.Context, name string, verb storev1.Command_
 }
 
 func (r *Releases) get(ctx context.Context, c wire.Channel, n int64) (*opsv1.Release, error) {
-	name := releaseName(c, n)
-	all, err := r.all(ctx, c)
+	v, err := r.control.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	at := slices.IndexFunc(all, func(p *storev1.ReleaseProgress) bool { return p.GetNumber() == n })
-	if at < 0 {
-		return nil, rpcerr.NotFound(name)
+	p, err := progressOf(v, c, n)
+	if err != nil {
+		return nil, err
 	}
-	out := release(c, all[at])
+	out := release(c, p)
 	kv, err := r.control.Store.Get(ctx, wire.ReleaseKey(c, n))
 	if isNotFound(err) {
-		return out, nil
+		return out, nil // Pruned.
 	}
 	if err != nil {
 		return nil, err
@@ -130,12 +140,11 @@ func (r *Releases) get(ctx context.Context, c wire.Channel, n int64) (*opsv1.Rel
 	var signed edgev1.Signed
 	var m edgev1.Manifest
 	if err := proto.Unmarshal(kv.Value, &signed); err != nil {
-		return nil, fmt.Errorf("ops: manifest %s: %w", name, err)
+		return nil, fmt.Errorf("ops: manifest of %s: %w", out.GetName(), err)
 	}
 	if err := r.trust.Open(&signed, wire.ContextManifest, &m); err != nil {
-		return nil, fmt.Errorf("ops: manifest %s: %w", name, err)
+		return nil, fmt.Errorf("ops: manifest of %s: %w", out.GetName(), err)
 	}
-	out.Cause = m.GetCause().String()
 	for _, ch := range m.GetChanges() {
 		out.Changes = append(out.Changes, &opsv1.Release_Change{
 			Document:  ch.GetKind() + "/" + ch.GetId(),
@@ -146,37 +155,67 @@ func (r *Releases) get(ctx context.Context, c wire.Channel, n int64) (*opsv1.Rel
 	return out, nil
 }
 
-// maxHistory bounds how many finished releases are shown.
-const maxHistory = 2000
-
-// all returns the progress of every kept release, newest first: those in flight and the
-// finished ones.
-func (r *Releases) all(ctx context.Context, c wire.Channel) ([]*storev1.ReleaseProgress, error) {
-	v, err := r.control.Read(ctx)
-	if err != nil {
+// progressOf is how far a release has come: in flight, or finished.
+func progressOf(v View, c wire.Channel, n int64) (*storev1.ReleaseProgress, error) {
+	var inFlight storev1.RolloutRecord
+	if _, err := load(v, ledger.RolloutKey(c), &inFlight); err != nil {
 		return nil, err
 	}
-	var rollout storev1.RolloutRecord
-	if _, err := load(v, ledger.RolloutKey(c), &rollout); err != nil {
-		return nil, err
-	}
-	byNumber := map[int64]*storev1.ReleaseProgress{}
-	history, _ := v.List(ledger.HistoryPrefix(c), "", maxHistory)
-	for _, kv := range history {
-		p := &storev1.ReleaseProgress{}
-		if err := proto.Unmarshal(kv.Value, p); err != nil {
-			return nil, fmt.Errorf("ops: record %s: %w", kv.Key, err)
+	for _, p := range inFlight.GetReleases() {
+		if p.GetNumber() == n {
+			return p, nil
 		}
-		byNumber[p.GetNumber()] = p
 	}
-	for _, p := range rollout.GetReleases() {
-		byNumber[p.GetNumber()] = p
+	p := &storev1.ReleaseProgress{}
+	switch ok, err := load(v, ledger.HistoryKey(c, n), p); {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, rpcerr.NotFound(releaseName(c, n))
 	}
-	out := make([]*storev1.ReleaseProgress, 0, len(byNumber))
-	for _, p := range byNumber {
-		out = append(out, p)
+	return p, nil
+}
+
+// entry is a release that is kept: as it is in flight, or as the history has it.
+type entry struct {
+	number   int64
+	inFlight *storev1.ReleaseProgress
+	finished registry.KV
+}
+
+func (e entry) progress() (*storev1.ReleaseProgress, error) {
+	if e.inFlight != nil {
+		return e.inFlight, nil
 	}
-	slices.SortFunc(out, func(a, b *storev1.ReleaseProgress) int { return cmp.Compare(b.GetNumber(), a.GetNumber()) })
+	p := &storev1.ReleaseProgress{}
+	if err := proto.Unmarshal(e.finished.Value, p); err != nil {
+		return nil, fmt.Errorf("ops: record %s: %w", e.finished.Key, err)
+	}
+	return p, nil
+}
+
+// recorded returns every kept release of a channel, newest first. What is in flight wins
+// over the history, which is not decoded.
+func recorded(v View, c wire.Channel) ([]entry, error) {
+	var inFlight storev1.RolloutRecord
+	if _, err := load(v, ledger.RolloutKey(c), &inFlight); err != nil {
+		return nil, err
+	}
+	seen := map[int64]bool{}
+	var out []entry
+	for _, p := range inFlight.GetReleases() {
+		seen[p.GetNumber()] = true
+		out = append(out, entry{number: p.GetNumber(), inFlight: p})
+	}
+	prefix := ledger.HistoryPrefix(c)
+	v.Ascend(prefix, func(kv registry.KV) bool {
+		n, err := strconv.ParseInt(kv.Key[len(prefix):], 16, 64)
+		if err == nil && !seen[n] {
+			out = append(out, entry{number: n, finished: kv})
+		}
+		return true
+	})
+	slices.SortFunc(out, func(a, b entry) int { return cmp.Compare(b.number, a.number) })
 	return out, nil
 }
 
@@ -208,6 +247,9 @@ func release(c wire.Channel, p *storev1.ReleaseProgress) *opsv1.Release {
 		Number: p.GetNumber(), Parent: p.GetParent(), State: states[p.GetState()], Reason: p.GetReason(),
 		ChangeCount: p.GetChanges(), CoveredRevision: p.GetCoveredRevision(),
 		StateHash: hex.EncodeToString(p.GetStateHash()), SealTime: p.GetSealTime(), LiveTime: p.GetLiveTime(),
+	}
+	if p.GetCause() != edgev1.Manifest_CAUSE_UNSPECIFIED {
+		out.Cause = p.GetCause().String()
 	}
 	if p.GetHeld() && p.GetState() != storev1.ReleaseProgress_ABANDONED {
 		out.State = opsv1.Release_HELD
