@@ -121,7 +121,7 @@ func (m *machine) inspect(ch *Chain, r *Release, k int) []suspicion {
 		if failure == "" {
 			continue
 		}
-		if m.silent || m.fresh || m.settling(f.DataCenter) {
+		if m.excusable(srv, f.Incarnation) {
 			m.refreeze(w, f.DataCenter, f.Server)
 			continue
 		}
@@ -151,7 +151,7 @@ func (m *machine) reinspect(ch *Chain, r *Release, k int) []suspicion {
 		default:
 			continue
 		}
-		if m.silent || m.fresh || m.settling(f.DataCenter) {
+		if m.excusable(srv, f.Incarnation) {
 			m.refreeze(w, f.DataCenter, f.Server)
 			continue
 		}
@@ -160,6 +160,33 @@ func (m *machine) reinspect(ch *Chain, r *Release, k int) []suspicion {
 		})
 	}
 	return found
+}
+
+// explained says whether a data center was moved outside of a wave a moment ago: what its
+// servers did until then was with the release that they had.
+func (m *machine) explained(dc string) bool {
+	for i := range m.s.Chains {
+		ch := &m.s.Chains[i]
+		t := ch.Target(dc)
+		if t == nil || t.Sequence == 1 || m.o.Now.Sub(t.MoveTime) >= postMortem {
+			continue
+		}
+		r := ch.Release(t.Release)
+		if r == nil {
+			return true
+		}
+		if w := r.wave(dc); w < 0 || !r.Waves[w].EnterTime.Equal(t.MoveTime) {
+			return true
+		}
+	}
+	return false
+}
+
+// excusable says whether what is seen of a server convicts nobody: its data center settles
+// or was just moved back, or the observer has just started. Mass silence excuses much, but a server that started
+// anew is no silence: a fleet that crashes at once must not pass for an outage of our own.
+func (m *machine) excusable(srv *Server, incarnation string) bool {
+	return m.fresh || m.settling(srv.DataCenter) || m.explained(srv.DataCenter) || m.silent && srv.Incarnation == incarnation
 }
 
 func detail(srv *Server) string {
@@ -229,7 +256,7 @@ func (m *machine) recovery(ch *Chain, s *Settling) recoveryState {
 		switch {
 		case i < 0:
 			s.Servers = append(s.Servers, ServerKey{srv.Name, srv.Incarnation})
-		case s.Servers[i].Incarnation != srv.Incarnation && !m.silent && !m.fresh:
+		case s.Servers[i].Incarnation != srv.Incarnation && !m.fresh:
 			return lasting
 		}
 		back++

@@ -3,13 +3,13 @@ package rollout
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
 
 // check is the invariants of the package doc, over one step.
 func (s *sim) check(o Observation, next State, actions []Action) {
-	s.tb.Helper()
 	for i := range next.Chains {
 		s.checkWaves(&next.Chains[i])
 		s.checkChain(o, &s.prev.Chains[i], &next.Chains[i])
@@ -22,13 +22,11 @@ func (s *sim) check(o Observation, next State, actions []Action) {
 }
 
 func (s *sim) fail(format string, args ...any) {
-	s.tb.Helper()
 	s.tb.Fatalf("at %v: %s", s.now.Sub(epoch), fmt.Sprintf(format, args...))
 }
 
 // checkWaves is invariants 1 and 2.
 func (s *sim) checkWaves(ch *Chain) {
-	s.tb.Helper()
 	in := map[int]int64{}
 	for j := range ch.Releases {
 		r := &ch.Releases[j]
@@ -49,7 +47,6 @@ func (s *sim) checkWaves(ch *Chain) {
 
 // checkChain is invariants 2, 4, 5 and 6.
 func (s *sim) checkChain(o Observation, before, after *Chain) {
-	s.tb.Helper()
 	for j := range after.Releases {
 		r := &after.Releases[j]
 		if j > 0 && r.Parent != after.Releases[j-1].Number {
@@ -106,7 +103,6 @@ func (s *sim) checkChain(o Observation, before, after *Chain) {
 
 // checkGate is invariant 4, against what the agents truly did.
 func (s *sim) checkGate(ch *Chain, r *Release, k int, was Wave) {
-	s.tb.Helper()
 	servers := r.Waves[k].Servers
 	if r.Phase == Live {
 		servers = was.Servers // Forgotten by now.
@@ -115,12 +111,17 @@ func (s *sim) checkGate(ch *Chain, r *Release, k int, was Wave) {
 		s.fail("%s: release %d passed wave %d without a server", ch.Channel, r.Number, k)
 	}
 	for _, f := range servers {
-		if f.Failure != "" {
+		lost := slices.ContainsFunc(r.Waves[k].Losses, func(l Loss) bool { return l.DataCenter == f.DataCenter && l.Excused })
+		if f.Failure != "" || lost || s.controls[f.DataCenter].Drained {
 			continue
 		}
 		i := slices.IndexFunc(s.agents, func(a *agent) bool { return a.name == f.Server })
 		a := s.agents[i]
-		healthy := a.attestation[fmt.Sprintf("%s/%s/%d", f.Incarnation, ch.Channel, r.Number)]
+		if r.Phase == Live {
+			f.Incarnation = a.view.Incarnation // It may have been frozen anew in this step.
+		}
+		run, _ := strconv.Atoi(f.Incarnation)
+		healthy := a.attestation[attestKey{run, ch.Channel, r.Number}]
 		if healthy < r.Waves[k].Bake {
 			s.fail("%s: release %d passed wave %d, but %s was healthy for %v only", ch.Channel, r.Number, k, f.Server, healthy)
 		}
@@ -129,7 +130,6 @@ func (s *sim) checkGate(ch *Chain, r *Release, k int, was Wave) {
 
 // checkMove is invariants 3, 5 and 7.
 func (s *sim) checkMove(next State, t SetTarget) {
-	s.tb.Helper()
 	ch := next.Chain(t.Channel)
 	old := s.prev.Chain(t.Channel).Target(t.DataCenter)
 	if t.Back {

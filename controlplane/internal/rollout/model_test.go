@@ -27,7 +27,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newSim(t, codes(rapid.IntRange(1, 9).Draw(t, "fleet"))...)
 		versions, chaos := 0, 0
-		effects := []effect{refuses, crashes, crashesNamed, dies, hangs, sickens, crashesLater, vanishes}
+		effects := []effect{refuses, crashes, crashesNamed, dies, hangs, sickens, crashesLater, diesLater, vanishes}
 		document := func() wire.DocumentID {
 			kind := rapid.SampledFrom([]string{wire.KindSite, wire.KindShield, wire.KindApp}).Draw(t, "kind")
 			return wire.DocumentID{Kind: kind, ID: fmt.Sprint("x", rapid.IntRange(0, 9).Draw(t, "id"))}
@@ -68,7 +68,7 @@ func TestModel(t *testing.T) {
 			"kill":   func(*rapid.T) { s.kill(dc()) },
 			"revive": func(*rapid.T) { s.revive(dc()) },
 			"crash": func(*rapid.T) {
-				if a := rapid.SampledFrom(s.agents).Draw(t, "agent"); a.up {
+				if a := s.agents[rapid.IntRange(0, len(s.agents)-1).Draw(t, "agent")]; a.up {
 					s.crash(a, wire.Routine, Rejection{})
 				}
 			},
@@ -140,7 +140,7 @@ func (s *sim) calm() {
 		}
 	}
 	for _, a := range s.agents {
-		a.healthy, a.crashAt = true, time.Time{}
+		a.healthy, a.crashAt, a.silent = true, time.Time{}, false
 		if !a.up {
 			a.downUntil = s.now
 		}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"pgregory.net/rapid"
 	"slices"
+	"strconv"
 	"time"
 
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
@@ -25,7 +26,8 @@ const (
 	hangs        effect = "hangs"
 	sickens      effect = "sickens" // unhealthy, without a rejection
 	crashesLater effect = "crashesLater"
-	vanishes     effect = "vanishes" // the server goes away and stays away
+	diesLater    effect = "diesLater" // again and again, and says nothing
+	vanishes     effect = "vanishes"  // the server goes away and stays away
 )
 
 const laterDelay = 4 * time.Second
@@ -83,10 +85,11 @@ type agent struct {
 	rejections  map[wire.Channel][]Rejection
 	crashAt     time.Time
 	crashChan   wire.Channel
+	silent      bool // crashes without a rejection
 	crashes     int
 	view        Server
 	history     []Server
-	attestation map[string]time.Duration
+	attestation map[attestKey]time.Duration
 }
 
 func newSim(tb rapid.TB, dcs ...string) *sim {
@@ -117,11 +120,17 @@ func newSim(tb rapid.TB, dcs ...string) *sim {
 	return s
 }
 
+type attestKey struct {
+	run     int
+	channel wire.Channel
+	release int64
+}
+
 func newAgent(dc, name string) *agent {
 	return &agent{
 		dc: dc, name: name, run: 1, up: true, healthy: true,
 		release: map[wire.Channel]int64{}, seq: map[wire.Channel]int64{}, since: map[wire.Channel]time.Time{},
-		rejections: map[wire.Channel][]Rejection{}, attestation: map[string]time.Duration{},
+		rejections: map[wire.Channel][]Rejection{}, attestation: map[attestKey]time.Duration{},
 	}
 }
 
@@ -254,7 +263,6 @@ func (s *sim) observe() Observation {
 
 // step runs the machine once, checks the invariants and makes its actions true.
 func (s *sim) step() []Action {
-	s.tb.Helper()
 	o := s.observe()
 	s.prev = s.state
 	next, actions := Step(s.state, o)
@@ -293,6 +301,10 @@ func (s *sim) agentsAct() {
 			s.start(a)
 		}
 		if !a.crashAt.IsZero() && a.up && !s.now.Before(a.crashAt) {
+			if a.silent {
+				s.crash(a, a.crashChan, Rejection{})
+				continue
+			}
 			s.crash(a, a.crashChan, Rejection{Cause: edgev1.Rejection_CRASHED, Release: a.release[a.crashChan],
 				TargetSequence: a.seq[a.crashChan], After: laterDelay, Reason: "out of memory"})
 		}
@@ -311,6 +323,13 @@ func (s *sim) start(a *agent) {
 	a.up, a.downUntil, a.crashAt, a.healthy = true, time.Time{}, time.Time{}, true
 	a.run++
 	a.quiet = true
+	if c := a.crashChan; a.silent && s.manifests[c][a.release[c]] != nil {
+		for id, sum := range s.manifests[c][a.release[c]].docs {
+			if s.bugs[id][sum] == diesLater {
+				a.crashAt = s.now.Add(laterDelay)
+			}
+		}
+	}
 	for _, c := range wire.Channels() {
 		a.since[c] = s.now
 		refused := func(r Rejection) bool { return r.TargetSequence == a.seq[c] }
@@ -386,8 +405,8 @@ func (s *sim) apply(a *agent, t SetTarget) {
 			return
 		case sickens:
 			a.healthy = false
-		case crashesLater:
-			a.crashAt, a.crashChan = s.now.Add(laterDelay), c
+		case crashesLater, diesLater:
+			a.crashAt, a.crashChan, a.silent = s.now.Add(laterDelay), c, bite == diesLater
 		}
 	}
 	a.release[c], a.since[c] = t.Release, s.now
@@ -414,7 +433,7 @@ func (s *sim) report() {
 			continue
 		}
 		v := Server{
-			DataCenter: a.dc, Name: a.name, Incarnation: fmt.Sprint(a.run), Connected: true, LastSeen: s.now, Healthy: a.healthy,
+			DataCenter: a.dc, Name: a.name, Incarnation: strconv.Itoa(a.run), Connected: true, LastSeen: s.now, Healthy: a.healthy,
 		}
 		for _, c := range wire.Channels() {
 			r := ChannelReport{Channel: c, Release: a.release[c], TargetSequence: a.seq[c], Rejections: slices.Clone(a.rejections[c])}
@@ -423,7 +442,8 @@ func (s *sim) report() {
 			}
 			if a.healthy && r.Release > 0 {
 				r.HealthyFor = s.now.Sub(a.since[c])
-				a.attestation[fmt.Sprintf("%d/%s/%d", a.run, c, r.Release)] = r.HealthyFor
+				key := attestKey{a.run, c, r.Release}
+				a.attestation[key] = max(a.attestation[key], r.HealthyFor)
 			}
 			v.Channels = append(v.Channels, r)
 		}
@@ -437,22 +457,28 @@ func (s *sim) report() {
 
 // tick is one round of everything, and then time.
 func (s *sim) tick(d time.Duration) {
-	s.tb.Helper()
 	s.agentsAct()
 	s.report()
 	s.step()
+	before := maps.Clone(s.last)
 	for _, c := range wire.Channels() {
 		s.publish(c)
 	}
-	s.step()
+	if len(s.empty) > 0 || !maps.Equal(before, s.last) {
+		s.step()
+	}
 	s.now = s.now.Add(d)
 }
 
 // run ticks for a while.
 func (s *sim) run(d time.Duration) {
 	s.tb.Helper()
+	tick := 50 * time.Millisecond
+	if d > 10*time.Second {
+		tick *= 4
+	}
 	for end := s.now.Add(d); s.now.Before(end); {
-		s.tick(50 * time.Millisecond)
+		s.tick(tick)
 	}
 }
 

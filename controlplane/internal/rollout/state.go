@@ -14,6 +14,10 @@ import (
 type State struct {
 	// Chains has one entry for each channel, in the order of [wire.Channels].
 	Chains []Chain
+	// Runs and Troubles are what servers did lately, ordered by data center and server, and
+	// by time. They are not stored; see [Run].
+	Runs     []Run
+	Troubles []Trouble
 	// Wake is when the next step is due although nothing changes; zero when never. It is
 	// computed anew by every step and not stored.
 	Wake time.Time
@@ -216,7 +220,7 @@ type Group struct {
 
 // Clone returns a copy that shares nothing that a step changes.
 func (s State) Clone() State {
-	s.Chains = slices.Clone(s.Chains)
+	s.Chains, s.Troubles = slices.Clone(s.Chains), slices.Clone(s.Troubles)
 	for i := range s.Chains {
 		s.Chains[i] = s.Chains[i].clone()
 	}

@@ -34,6 +34,8 @@ const (
 	maxReverts = 16
 	// maxHurtingTrials is how often a bisection may hurt the first wave.
 	maxHurtingTrials = 32
+	// maxTroubles bounds what is remembered of servers in trouble.
+	maxTroubles = 1000
 	// longestTrial bounds the bake of a trial, whatever was seen.
 	longestTrial = 15 * time.Minute
 )
@@ -50,11 +52,13 @@ func Step(s State, o Observation) (State, []Action) {
 	}
 	m.s.Wake = time.Time{}
 	m.look()
+	m.watch()
 	m.ingest()
 	m.command()
 	m.rejections()
 	m.settle()
 	m.circumstances()
+	m.late()
 	m.gates()
 	m.soak()
 	m.enter()

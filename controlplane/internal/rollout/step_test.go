@@ -205,20 +205,44 @@ func TestHarmWithoutAName(t *testing.T) {
 	}
 }
 
+// TestHarmAfterTheGateIsUndone is harm that shows when the release is live everywhere.
 func TestHarmAfterTheGateIsUndone(t *testing.T) {
-	s := started(t, 23)
-	s.change(site(1), 1)
-	s.run(10 * time.Second)
-	s.change(site(1), 2)
-	s.bug(site(1), 2, crashesLater) // After the last gate of the routine channel.
-	s.run(90 * time.Second)
-	wantServing(t, s, site(1), version(1), 23)
-	if ch := s.chain(wire.Routine); ch.LastKnownGood > 2 && !s.quarantined(site(1)) {
-		t.Fatalf("what hurt became last known good %d", ch.LastKnownGood)
+	for _, e := range []effect{crashesLater, diesLater} {
+		s := started(t, 23)
+		s.change(site(1), 1)
+		s.change(site(2), 1)
+		s.run(10 * time.Second)
+		s.change(site(1), 2)
+		s.change(site(2), 2)
+		s.bug(site(1), 2, e)
+		s.run(2 * time.Minute)
+		wantServing(t, s, site(1), version(1), 23)
+		wantServing(t, s, site(2), version(2), 23)
+		if !s.quarantined(site(1)) || len(s.quarantines) != 1 {
+			t.Fatalf("%s: not isolated: %+v", e, s.chain(wire.Routine).Bisection)
+		}
+		for _, a := range s.agents {
+			if a.crashes > 1 && a.dc != s.firstWave(wire.Routine) {
+				t.Fatalf("%s: %s crashed %d times", e, a.name, a.crashes)
+			}
+		}
 	}
-	if !s.quarantined(site(1)) {
-		t.Fatalf("not isolated: %+v", s.chain(wire.Routine).Bisection)
+}
+
+func TestRestartsOfALiveReleaseAreNoCrashes(t *testing.T) {
+	s := started(t, 9)
+	v := s.change(site(1), 1)
+	s.run(5 * time.Second)
+	for _, dc := range s.fleet {
+		s.kill(dc)
+		s.run(6 * time.Second)
+		s.revive(dc)
+		s.run(time.Second)
 	}
+	if len(s.dead[wire.Routine]) != 0 {
+		t.Fatalf("abandoned %v", s.dead[wire.Routine])
+	}
+	wantServing(t, s, site(1), v, 9)
 }
 
 func TestSeveralCulprits(t *testing.T) {

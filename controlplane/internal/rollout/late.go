@@ -1,0 +1,121 @@
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Run is the run of a server that was last seen, to notice when it starts anew. It is
+// learned from reports and not stored: the records of the fleet carry it over to a new
+// leader.
+type Run struct {
+	DataCenter, Server, Incarnation string
+	Healthy                         bool
+	Seen                            time.Time
+}
+
+// Trouble is a server that crashed and came back soon, or turned unhealthy. It is not
+// stored either.
+type Trouble struct {
+	DataCenter, Server string
+	Time               time.Time
+	What               string
+}
+
+// watch compares every server with what was last seen of it. A server that comes back
+// within the time of a post-mortem crashed; one that was away for longer may as well have
+// been switched off.
+func (m *machine) watch() {
+	runs := make([]Run, 0, len(m.o.Servers))
+	for i := range m.o.Servers {
+		srv := &m.o.Servers[i]
+		run := Run{DataCenter: srv.DataCenter, Server: srv.Name, Incarnation: srv.Incarnation, Healthy: srv.Healthy, Seen: srv.LastSeen}
+		at, known := slices.BinarySearchFunc(m.s.Runs, srv, func(r Run, s *Server) int {
+			return cmp.Or(cmp.Compare(r.DataCenter, s.DataCenter), cmp.Compare(r.Server, s.Name))
+		})
+		if known {
+			before := m.s.Runs[at]
+			if !srv.Connected {
+				run = before
+			} else if what := before.trouble(srv); what != "" && !m.explained(srv.DataCenter) {
+				m.s.Troubles = append(m.s.Troubles, Trouble{srv.DataCenter, srv.Name, m.o.Now, what})
+			}
+		}
+		runs = append(runs, run)
+	}
+	m.s.Runs = runs
+	m.s.Troubles = slices.DeleteFunc(m.s.Troubles, func(t Trouble) bool {
+		return m.o.Now.Sub(t.Time) > silenceMemory || m.o.Controls[t.DataCenter].Drained
+	})
+	if extra := len(m.s.Troubles) - maxTroubles; extra > 0 {
+		m.s.Troubles = slices.Delete(m.s.Troubles, 0, extra)
+	}
+}
+
+func (r Run) trouble(srv *Server) string {
+	switch {
+	case r.Incarnation != srv.Incarnation && srv.LastSeen.Sub(r.Seen) <= postMortem:
+		return "crashed"
+	case r.Incarnation == srv.Incarnation && r.Healthy && !srv.Healthy:
+		return "became unhealthy" + detail(srv)
+	}
+	return ""
+}
+
+// late convicts a release that passed everywhere and did not soak, when servers of two data
+// centers that have it get into trouble: one may be chance.
+func (m *machine) late() {
+	if m.fresh {
+		m.s.Troubles = nil
+		return
+	}
+	for _, t := range slices.Clone(m.s.Troubles) {
+		if t.Time.Before(m.o.Now) || m.settling(t.DataCenter) || m.explained(t.DataCenter) {
+			continue
+		}
+		var found []suspicion
+		for i := range m.s.Chains {
+			ch := &m.s.Chains[i]
+			for j := range ch.Releases {
+				r := &ch.Releases[j]
+				if r.Phase == Live && m.met(ch, r, t) && len(m.troubled(ch, r)) > 1 {
+					found = append(found, suspicion{chain: ch, release: r.Number, wave: r.wave(t.DataCenter), dc: t.DataCenter})
+				}
+			}
+		}
+		if len(found) == 0 {
+			continue
+		}
+		slices.SortStableFunc(found, func(a, b suspicion) int { return b.entered().Compare(a.entered()) })
+		s := found[0]
+		dcs := m.troubled(s.chain, s.chain.Release(s.release))
+		for _, dc := range dcs {
+			m.hurt[dc] = true
+		}
+		m.s.Troubles = slices.DeleteFunc(m.s.Troubles, func(t Trouble) bool { return slices.Contains(dcs, t.DataCenter) })
+		m.convict(s.chain, s.release, evidence{
+			dc: t.DataCenter, server: t.Server, after: t.Time.Sub(s.entered()),
+			reason: fmt.Sprintf("servers of %d data centers got into trouble after it was live; %s/%s %s", len(dcs), t.DataCenter, t.Server, t.What),
+		})
+	}
+}
+
+// met says whether the trouble was where the release is, and after it came.
+func (m *machine) met(ch *Chain, r *Release, t Trouble) bool {
+	w, target := r.wave(t.DataCenter), ch.Target(t.DataCenter)
+	return w >= 0 && target != nil && target.Release >= r.Number &&
+		!r.Waves[w].EnterTime.IsZero() && t.Time.After(r.Waves[w].EnterTime)
+}
+
+// troubled are the data centers that got into trouble with a release.
+func (m *machine) troubled(ch *Chain, r *Release) []string {
+	var dcs []string
+	for _, t := range m.s.Troubles {
+		if m.met(ch, r, t) && !slices.Contains(dcs, t.DataCenter) {
+			dcs = append(dcs, t.DataCenter)
+		}
+	}
+	return dcs
+}
