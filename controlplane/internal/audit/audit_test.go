@@ -97,7 +97,7 @@ func TestBatchesGoAround(t *testing.T) {
 			t.Errorf("%s waits behind another account", account)
 		}
 	}
-	for seal(t, s, w.fence) > 0 { //nolint:revive // Until nothing is left.
+	for seal(t, s, w.fence) > 0 { // Until nothing is left.
 	}
 	if v := w.verify(t, "aaa"); !v.GetValid() || v.GetCheckedEvents() != 100 {
 		t.Errorf("%v", v)
@@ -192,12 +192,12 @@ func TestTampering(t *testing.T) {
 		"changed time":     change(func(s *storev1.AuditSegment) { s.Events[3].CreateTime.Nanos++ }),
 		"changed person":   change(func(s *storev1.AuditSegment) { s.Events[3].Principal = "x" }),
 		"moved text":       change(func(s *storev1.AuditSegment) { s.Events[3].ChangedFields = []string{"ab"} }),
-		"removed":          change(func(s *storev1.AuditSegment) { s.Events = append(s.Events[:3], s.Events[4:]...) }),
-		"removed the last": change(func(s *storev1.AuditSegment) { s.Events = s.Events[:len(s.Events)-1] }),
-		"swapped":          change(func(s *storev1.AuditSegment) { s.Events[3], s.Events[4] = s.Events[4], s.Events[3] }),
+		"removed":          change(func(s *storev1.AuditSegment) { s.Events = append(s.GetEvents()[:3], s.GetEvents()[4:]...) }),
+		"removed the last": change(func(s *storev1.AuditSegment) { s.Events = s.GetEvents()[:len(s.GetEvents())-1] }),
+		"swapped":          change(func(s *storev1.AuditSegment) { s.Events[3], s.Events[4] = s.GetEvents()[4], s.GetEvents()[3] }),
 		"rehashed alone": change(func(s *storev1.AuditSegment) {
 			s.Events[3].Summary = "nothing"
-			s.Events[3].Hash = s.Events[4].GetHash()
+			s.Events[3].Hash = s.GetEvents()[4].GetHash()
 		}),
 		"removed a segment": func(t *testing.T, w *world) { t.Helper(); w.commit(t, registry.Delete(tenant.AuditSegment(1))) },
 		"removed the head":  func(t *testing.T, w *world) { t.Helper(); w.commit(t, registry.Delete(tenant.AuditHead())) },
@@ -311,7 +311,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("Run ended with %v", err)
 	}
 	cancel()
-	for range watch.C() { //nolint:revive // Until the watch is done.
+	for range watch.C() { // Until the watch is done.
 	}
 	stopped, stop := context.WithCancel(t.Context())
 	stop()

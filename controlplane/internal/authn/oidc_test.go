@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -95,9 +96,7 @@ func TestOIDC(t *testing.T) {
 			"iss": p.server.URL, "aud": "breakwater", "sub": "1", "exp": end.Unix(),
 			"iat": clock.Now().Unix(), "email": "Ann@X.test", "email_verified": true,
 		}
-		for k, v := range change {
-			c[k] = v
-		}
+		maps.Copy(c, change)
 		return c
 	}
 	got, err := verifier.VerifyLogin(t.Context(), p.sign(t, p.key, claims(nil)))
