@@ -118,10 +118,10 @@ func (c *Catalog) AllowedBy(plans Plans, plan string) []string {
 // Effective returns the settings that hold for a site: its own and, for what they leave
 // out at the top level, the entry's defaults. The edge does the same.
 func (c *Catalog) Effective(id string, settings *structpb.Struct) *structpb.Struct {
-	out := &structpb.Struct{Fields: map[string]*structpb.Value{}}
-	maps.Copy(out.Fields, c.entries[id].defaults().GetFields())
-	maps.Copy(out.Fields, settings.GetFields())
-	return out
+	fields := map[string]*structpb.Value{}
+	maps.Copy(fields, c.entries[id].defaults().GetFields())
+	maps.Copy(fields, settings.GetFields())
+	return &structpb.Struct{Fields: fields}
 }
 
 func (e *entry) defaults() *structpb.Struct {

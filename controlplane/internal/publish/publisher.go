@@ -96,12 +96,11 @@ func poke(c chan struct{}) {
 // run steps until ctx ends.
 func (w *worker) run(ctx context.Context) error {
 	pause := time.Duration(0)
-	for {
+	for ctx.Err() == nil {
 		wait, err := w.step(ctx)
-		if ctx.Err() != nil {
-			return nil // Whatever failed, it failed because it was told to end.
-		}
 		switch {
+		case ctx.Err() != nil:
+			// Whatever failed, it failed because it was told to end.
 		case errors.Is(err, ledger.ErrDeposed):
 			w.log.Info("another leader was elected, publishing ends", "error", err)
 			return err
@@ -117,6 +116,7 @@ func (w *worker) run(ctx context.Context) error {
 		}
 		w.idle(ctx, wait, err != nil)
 	}
+	return nil
 }
 
 // idle waits until a step is worth it. After a failure only time makes it so.
