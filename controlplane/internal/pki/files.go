@@ -56,7 +56,7 @@ func LoadSigner(path string) (ed25519.PrivateKey, error) {
 }
 
 func readPEM(path, block string) ([]byte, error) {
-	b, err := os.ReadFile(path) //nolint:gosec // the path is the operator's own setting
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("pki: %w", err)
 	}
@@ -67,15 +67,25 @@ func readPEM(path, block string) ([]byte, error) {
 	return p.Bytes, nil
 }
 
-// writePEM writes whole or not at all: a crash leaves the old file or none.
-func writePEM(path, block string, der []byte, mode fs.FileMode) error {
-	tmp := path + ".tmp"
-	b := pem.EncodeToMemory(&pem.Block{Type: block, Bytes: der})
-	if err := os.WriteFile(tmp, b, mode); err != nil {
+// writePEM writes whole or not at all: a crash leaves the old file or none. At no moment the
+// file is readable by more than mode says.
+func writePEM(path, block string, der []byte, mode fs.FileMode) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
+	if err != nil {
 		return fmt.Errorf("pki: %w", err)
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		return fmt.Errorf("pki: %w", err)
+	defer func() {
+		if err != nil {
+			_ = f.Close() // perhaps a second time, which is harmless
+			_ = os.Remove(f.Name())
+			err = fmt.Errorf("pki: %s: %w", path, err)
+		}
+	}()
+	if err := pem.Encode(f, &pem.Block{Type: block, Bytes: der}); err != nil {
+		return err
 	}
-	return nil
+	if err := errors.Join(f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }

@@ -59,17 +59,17 @@ func load(v View, key string, m proto.Message) (bool, error) {
 // refuses is removed like one that it obeyed, and what came of it is to be read. On a
 // time-out the command stays: a leader that is elected later still obeys.
 func (c *Control) command(ctx context.Context, cmd *storev1.Command) error {
-	return c.commands(ctx, func(context.Context) ([]*storev1.Command, error) {
+	return c.commands(ctx, func(*change.Tx) ([]*storev1.Command, error) {
 		return []*storev1.Command{cmd}, nil
 	})
 }
 
 // commands is command for several at once. A repeat of the call with the same idempotency
 // key succeeds without deciding again.
-func (c *Control) commands(ctx context.Context, decide func(context.Context) ([]*storev1.Command, error)) error {
+func (c *Control) commands(ctx context.Context, decide func(*change.Tx) ([]*storev1.Command, error)) error {
 	var keys, about []string
 	_, repeated, err := changed(ctx, c.Writer, func(tx *change.Tx) (*storev1.Command, error) {
-		cmds, err := decide(tx.Context())
+		cmds, err := decide(tx)
 		if err != nil {
 			return nil, err
 		}

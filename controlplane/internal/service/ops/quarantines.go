@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/listing"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
@@ -73,8 +75,12 @@ func (r *Releases) RetryQuarantine(ctx context.Context, req *opsv1.RetryQuaranti
 	if err != nil {
 		return nil, err
 	}
-	err = r.control.Retry(ctx, func(context.Context) ([]string, error) {
-		return []string{strings.TrimPrefix(q.GetName(), quarantines)}, nil
+	err = r.control.commands(ctx, func(tx *change.Tx) ([]*storev1.Command, error) {
+		if wait := q.GetRetryTime().AsTime().Sub(tx.Now()); q.GetRetryTime() != nil && wait > 0 {
+			return nil, rpcerr.RateLimited(q.GetName(), wait,
+				"it was tried before and failed: the next try is possible in %v", wait.Round(time.Second))
+		}
+		return []*storev1.Command{retryOf(strings.TrimPrefix(q.GetName(), quarantines))}, nil
 	})
 	if err != nil {
 		return nil, err
@@ -89,17 +95,21 @@ func (r *Releases) RetryQuarantine(ctx context.Context, req *opsv1.RetryQuaranti
 // quarantines' IDs. A repeat of the call with the same idempotency key succeeds without
 // picking again.
 func (c *Control) Retry(ctx context.Context, pick func(ctx context.Context) (ids []string, err error)) error {
-	return c.commands(ctx, func(ctx context.Context) ([]*storev1.Command, error) {
-		ids, err := pick(ctx)
+	return c.commands(ctx, func(tx *change.Tx) ([]*storev1.Command, error) {
+		ids, err := pick(tx.Context())
 		if err != nil {
 			return nil, err
 		}
 		var out []*storev1.Command
 		for _, id := range ids {
-			out = append(out, &storev1.Command{Verb: storev1.Command_RETRY, Quarantine: id})
+			out = append(out, retryOf(id))
 		}
 		return out, nil
 	})
+}
+
+func retryOf(id string) *storev1.Command {
+	return &storev1.Command{Verb: storev1.Command_RETRY, Quarantine: id}
 }
 
 func quarantineIn(v View, name string) (*opsv1.Quarantine, error) {

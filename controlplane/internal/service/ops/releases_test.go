@@ -227,6 +227,14 @@ func TestQuarantines(t *testing.T) {
 	_, err = w.releases.RetryQuarantine(w.as("RetryQuarantine"), &opsv1.RetryQuarantineRequest{Name: "quarantines/none"})
 	is(t, err, codes.NotFound, rpcerr.ReasonNotFound)
 
+	w.put(w.control, ledger.QuarantineKey("site-a.test"), &storev1.QuarantineRecord{
+		Kind: "site", Id: "a.test", RetryTime: timestamppb.New(w.clock.Now().Add(time.Minute)),
+	})
+	_, err = w.releases.RetryQuarantine(w.as("RetryQuarantine"), &opsv1.RetryQuarantineRequest{Name: "quarantines/site-a.test"})
+	if e := is(t, err, codes.ResourceExhausted, rpcerr.ReasonRateLimited); e.RetryAfter != time.Minute {
+		t.Errorf("retry after %v, want 1m", e.RetryAfter)
+	}
+
 	w.leader(func(cmd *storev1.Command) []registry.Op {
 		if cmd.GetVerb() != storev1.Command_RETRY || cmd.GetQuarantine() != "site-b.test" {
 			t.Errorf("command = %v", cmd)
