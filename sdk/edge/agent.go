@@ -31,6 +31,9 @@ type Agent struct {
 	mu    sync.Mutex
 	ended []ending // abandoned releases that were rejected here
 
+	// reopened says that this process had the store open before: nothing crashed since.
+	reopened bool
+
 	worker
 }
 
@@ -47,7 +50,7 @@ func New(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Agent{cfg: cfg, state: newState(), kick: make(chan struct{}, 1), worker: newWorker()}, nil
+	return &Agent{cfg: cfg, state: newState(), kick: make(chan struct{}, 1)}, nil
 }
 
 // Run serves until ctx ends, and then returns nil. It returns an error when the store
@@ -56,11 +59,29 @@ func (a *Agent) Run(ctx context.Context) error {
 	if !a.ran.CompareAndSwap(false, true) {
 		return errors.New("edge: an agent runs once")
 	}
+	for attempt := 0; ; attempt++ {
+		err := a.live(ctx)
+		if !errors.Is(err, errReopen) {
+			return err
+		}
+		a.cfg.Logger.Error("edge: the store is damaged, and opened again", "error", err)
+		a.reopened = true
+		if !a.sleep(ctx, a.cfg.pause(attempt)) {
+			return nil
+		}
+	}
+}
+
+// live serves from opening the store to closing it.
+func (a *Agent) live(ctx context.Context) error {
 	if err := a.open(); err != nil {
 		return err
 	}
 	defer a.close(ctx)
 	if err := a.takeOver(); err != nil {
+		if a.store.Damaged() {
+			return errors.Join(errReopen, err)
+		}
 		return err
 	}
 	seen, err := a.store.Seen()
@@ -76,6 +97,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	})
 	a.feed.Store(f)
 
+	a.worker = newWorker()
 	running, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { f.Run(running) })

@@ -150,8 +150,8 @@ func rejectionOf(cause error) *edgev1.Rejection {
 func (a *Agent) finish(ctx context.Context, c wire.Channel) error {
 	for attempt := 0; ; attempt++ {
 		err := a.store.Finish(c)
-		if err == nil {
-			return nil
+		if err == nil || a.store.Damaged() {
+			return err
 		}
 		a.cfg.Logger.Error("edge: the store does not take what serves", "channel", string(c), "error", err)
 		a.setProblem(err)

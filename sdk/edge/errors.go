@@ -16,6 +16,9 @@ var (
 	ErrCrash = errors.New("edge: the process is killed")
 )
 
+// errReopen says that the store must be opened again, which mends it.
+var errReopen = errors.New("edge: the store is damaged")
+
 // unavailable says that something is not there that should be: it is tried again, for a
 // while.
 type unavailable struct {

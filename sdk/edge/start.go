@@ -46,7 +46,7 @@ func (a *Agent) takeOver() error {
 // itself. It is the place of the crash guard.
 func (a *Agent) judge(c wire.Channel, pending store.Generation) (*edgev1.Rejection, error) {
 	last := a.store.LastStop()
-	if last.Clean {
+	if last.Clean || a.reopened {
 		return nil, nil //nolint:nilnil // no rejection, and no error
 	}
 	if last.Boot != a.cfg.Boot {

@@ -40,6 +40,9 @@ func (a *Agent) work(ctx context.Context) error {
 		if errors.Is(err, ErrStuck) || ctx.Err() != nil {
 			return err
 		}
+		if a.store.Damaged() {
+			return errors.Join(errReopen, err)
+		}
 		return fmt.Errorf("edge: start: %w", err)
 	}
 	f := a.feed.Load()
@@ -49,7 +52,7 @@ func (a *Agent) work(ctx context.Context) error {
 			return err
 		}
 		if a.store.Damaged() {
-			return fmt.Errorf("edge: the store must be opened again: %w", err)
+			return errors.Join(errReopen, err)
 		}
 		a.setProblem(err)
 		if err == nil {
