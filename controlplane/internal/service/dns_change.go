@@ -118,6 +118,9 @@ func (e *dnsEdit) commit(after zone.Zone, summary, resourceName string) error {
 	for _, r := range after.Records() {
 		records = append(records, e.byID[r.ID])
 	}
+	if err := e.fits(records); err != nil {
+		return err
+	}
 	if err := e.zone.Store(e.tx, e.name.Tenant(), e.name.Site, records); err != nil {
 		return err
 	}

@@ -118,7 +118,10 @@ func (j siteJudge) judge() error {
 			return err
 		}
 	}
-	return j.conflicts(touched)
+	if err := j.conflicts(touched); err != nil {
+		return err
+	}
+	return j.edit.fits(nil)
 }
 
 // siteProblem turns a compiler's problem into a violation, and says whether it is about
