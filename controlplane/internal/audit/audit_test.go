@@ -97,7 +97,8 @@ func TestBatchesGoAround(t *testing.T) {
 			t.Errorf("%s waits behind another account", account)
 		}
 	}
-	for seal(t, s, w.fence) > 0 { // Until nothing is left.
+	for n := 1; n > 0; {
+		n = seal(t, s, w.fence)
 	}
 	if v := w.verify(t, "aaa"); !v.GetValid() || v.GetCheckedEvents() != 100 {
 		t.Errorf("%v", v)

@@ -35,11 +35,13 @@ type OIDCConfig struct {
 	Issuer string
 	// ClientID is the audience that the tokens must be for.
 	ClientID string
-	// HTTP fetches the provider's keys; it should have a time-out.
+	// HTTP fetches the provider's keys; nil means a client with a time-out of 10 s.
 	HTTP *http.Client
-	// Clock decides whether a token has expired.
+	// Clock decides whether a token has expired; nil means the real one.
 	Clock clockwork.Clock
 }
+
+const providerTimeout = 10 * time.Second
 
 // OIDC verifies ID tokens of an OpenID Connect provider. Keys are fetched when a token
 // names one that is not known yet, and kept.
@@ -48,6 +50,12 @@ type OIDC struct{ verifier *oidc.IDTokenVerifier }
 // NewOIDC reads the provider's discovery document. The context must live as long as the
 // verifier, which fetches keys with its values.
 func NewOIDC(ctx context.Context, cfg OIDCConfig) (*OIDC, error) {
+	if cfg.HTTP == nil {
+		cfg.HTTP = &http.Client{Timeout: providerTimeout}
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clockwork.NewRealClock()
+	}
 	ctx = oidc.ClientContext(ctx, cfg.HTTP)
 	provider, err := oidc.NewProvider(ctx, cfg.Issuer)
 	if err != nil {

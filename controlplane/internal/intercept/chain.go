@@ -38,7 +38,9 @@ type Gate interface {
 type Config struct {
 	Table         *authz.Table
 	Authenticator Authenticator
-	// Limiter and Gate may be nil, for none. Streams pass the Limiter when they begin, and
+	// Limiter and Gate may be nil, for none. They know a tenant as an account's ID, or, for
+	// whoever belongs to no account, as `user:{email}`, `address:{address or /64}` or
+	// `operator…`. Streams pass the Limiter when they begin, and
 	// Streams in place of Gate.
 	Limiter Limiter
 	Gate    Gate
@@ -74,10 +76,10 @@ func New(cfg Config) *Chain {
 func (c *Chain) Unary() grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 		r := c.begin(ctx, info.FullMethod)
-		defer func() { resp, err = r.end(resp, recover(), err) }()
-		ctx = r.announce(ctx)
+		defer func() { resp, err = r.end(ctx, resp, recover(), err) }()
+		r.announce()
 		if c.exempt(info.FullMethod) {
-			return handler(ctx, req)
+			return handler(call.With(ctx, r.info), req)
 		}
 		if err := r.identify(ctx); err != nil {
 			return nil, err
@@ -97,10 +99,12 @@ func (c *Chain) Unary() grpc.UnaryServerInterceptor {
 // Stream returns the interceptor of streaming calls.
 func (c *Chain) Stream() grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-		r := c.begin(ss.Context(), info.FullMethod)
-		defer func() { _, err = r.end(nil, recover(), err) }()
-		ctx := r.announce(ss.Context())
+		ctx := ss.Context()
+		r := c.begin(ctx, info.FullMethod)
+		defer func() { _, err = r.end(ctx, nil, recover(), err) }()
+		r.announce()
 		if c.exempt(info.FullMethod) {
+			r.flush(ctx)
 			return handler(srv, ss)
 		}
 		if err := r.identify(ctx); err != nil {
@@ -111,6 +115,8 @@ func (c *Chain) Stream() grpc.StreamServerInterceptor {
 			return err
 		}
 		defer leave()
+		// Headers go out with the first message, so they must be set before.
+		r.flush(ctx)
 		s := &stream{ServerStream: ss, run: r, ctx: call.With(ctx, r.info)}
 		if r.rule.Resource == nil {
 			// Nothing of the decision is in a message: refuse before the handler starts.

@@ -159,7 +159,7 @@ func TestPanicIsAnError(t *testing.T) {
 	if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "bug") {
 		t.Errorf("error %v", err)
 	}
-	if !strings.Contains(f.log.String(), "a bug") || !strings.Contains(f.log.String(), "stack=") {
+	if !strings.Contains(f.log.String(), "a bug") || !strings.Contains(f.log.String(), "goroutine ") {
 		t.Errorf("log %s", f.log)
 	}
 }

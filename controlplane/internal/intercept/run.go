@@ -31,6 +31,8 @@ type run struct {
 	md      metadata.MD
 	info    call.Info
 	started time.Time
+	// pending are pairs of header metadata that wait for [run.flush].
+	pending []string
 }
 
 func (c *Chain) begin(ctx context.Context, fullMethod string) *run {
@@ -42,16 +44,20 @@ func (c *Chain) begin(ctx context.Context, fullMethod string) *run {
 	return r
 }
 
-// announce sends the request's ID back and puts what is known into the context.
-func (r *run) announce(ctx context.Context) context.Context {
-	r.header(ctx, call.MetadataRequestID, r.info.RequestID)
-	return call.With(ctx, r.info)
-}
+// announce sends the request's ID back.
+func (r *run) announce() { r.header(call.MetadataRequestID, r.info.RequestID) }
 
-func (r *run) header(ctx context.Context, pairs ...string) {
+func (r *run) header(pairs ...string) { r.pending = append(r.pending, pairs...) }
+
+// flush sets the headers that wait, all at once.
+func (r *run) flush(ctx context.Context) {
+	if len(r.pending) == 0 {
+		return
+	}
 	// It fails only when headers were sent already, or outside of a server: then there is
 	// nobody to tell.
-	_ = grpc.SetHeader(ctx, metadata.Pairs(pairs...))
+	_ = grpc.SetHeader(ctx, metadata.Pairs(r.pending...))
+	r.pending = nil
 }
 
 // first is the only or first value of a metadata key.
@@ -103,7 +109,7 @@ func (r *run) identify(ctx context.Context) error {
 	}
 	if err != nil {
 		// Guessing is limited by where it comes from.
-		if limited := r.count(ctx, r.addressTenant()); limited != nil {
+		if limited := r.count(r.addressTenant()); limited != nil {
 			return limited
 		}
 	}
@@ -122,7 +128,8 @@ func (r *run) bearer() string {
 	return strings.TrimSpace(credential)
 }
 
-// tenant is who the call's load is attributed to; empty for nobody.
+// tenant is who the call's load is attributed to; empty for nobody. An account is its ID;
+// whoever belongs to none has a name with a colon, which no account's ID has.
 func (r *run) tenant(req any) string {
 	p := r.info.Principal
 	switch p.Kind {
@@ -138,14 +145,14 @@ func (r *run) tenant(req any) string {
 	case authn.Token:
 		// A token belongs to one account, also while it acts for somebody without a grant.
 		account, _, _ := strings.Cut(strings.TrimPrefix(p.ID, "accounts/"), "/")
-		return "accounts/" + account
+		return account
 	case authn.Login:
 		// The resource's account pays only where it is one of the caller's: nobody spends
 		// what is another tenant's.
 		if m, ok := req.(proto.Message); ok {
 			if account := r.rule.Account(m); account != "" {
 				if _, mine := p.GrantIn(account); mine {
-					return "accounts/" + account
+					return account
 				}
 			}
 		}
@@ -157,13 +164,13 @@ func (r *run) tenant(req any) string {
 // their network, which is one customer's.
 func (r *run) addressTenant() string {
 	if !r.info.Peer.Is6() {
-		return "address/" + r.info.Peer.String()
+		return "address:" + r.info.Peer.String()
 	}
 	network, err := r.info.Peer.Prefix(64)
 	if err != nil {
 		network = netip.Prefix{}
 	}
-	return "address/" + network.String()
+	return "address:" + network.String()
 }
 
 // admit counts the call and waits for a place to run.
@@ -172,7 +179,7 @@ func (r *run) admit(ctx context.Context, gate Gate, req any) (leave func(), err 
 	if tenant == "" {
 		return func() {}, nil
 	}
-	if err := r.count(ctx, tenant); err != nil {
+	if err := r.count(tenant); err != nil {
 		return nil, err
 	}
 	if gate == nil {
@@ -180,25 +187,25 @@ func (r *run) admit(ctx context.Context, gate Gate, req any) (leave func(), err 
 	}
 	leave, err = gate.Enter(ctx, tenant)
 	if errors.Is(err, ratelimit.ErrBusy) {
-		r.header(ctx, call.MetadataRetryAfter, "1")
+		r.header(call.MetadataRetryAfter, "1")
 		return nil, rpcerr.RateLimited(tenant, time.Second, "too many calls at once: make fewer at the same time")
 	}
 	return leave, err
 }
 
-func (r *run) count(ctx context.Context, tenant string) error {
+func (r *run) count(tenant string) error {
 	if r.chain.cfg.Limiter == nil {
 		return nil
 	}
 	d := r.chain.cfg.Limiter.Allow(tenant)
 	if d.Limit > 0 {
-		r.header(ctx, call.MetadataRateLimit, strconv.Itoa(d.Limit),
+		r.header(call.MetadataRateLimit, strconv.Itoa(d.Limit),
 			call.MetadataRateRemaining, strconv.Itoa(d.Remaining), call.MetadataRateReset, seconds(d.Reset))
 	}
 	if d.Allowed {
 		return nil
 	}
-	r.header(ctx, call.MetadataRetryAfter, seconds(d.RetryAfter))
+	r.header(call.MetadataRetryAfter, seconds(d.RetryAfter))
 	return rpcerr.RateLimited(tenant, d.RetryAfter, "more calls than the plan allows: try again in %s s", seconds(d.RetryAfter))
 }
 
@@ -229,27 +236,44 @@ func (r *run) validate(req any) error {
 }
 
 // end turns what the call came to into a status, and logs it.
-func (r *run) end(resp any, panicked any, err error) (any, error) {
-	log := r.chain.cfg.Logger.With(
-		slog.String("method", r.info.FullMethod), slog.String("request_id", r.info.RequestID),
-		slog.String("principal", r.info.Principal.ID), slog.String("peer", r.info.Peer.String()),
-	)
+func (r *run) end(ctx context.Context, resp any, panicked any, err error) (any, error) {
+	r.flush(ctx)
 	if panicked != nil {
-		err = rpcerr.Internal(fmt.Errorf("intercept: panic: %v", panicked))
-		log = log.With(slog.String("stack", string(debug.Stack())))
+		err = rpcerr.Internal(fmt.Errorf("intercept: panic: %v\n%s", panicked, debug.Stack()))
 	}
-	took := slog.Duration("took", r.chain.cfg.Clock.Since(r.started))
 	if err == nil {
-		log.Debug("call done", took)
+		r.log(ctx, slog.LevelDebug, nil)
 		return resp, nil
 	}
 	status := rpcerr.Status(err)
 	if rpcerr.Known(err) {
-		log.Info("call refused", took, slog.String("code", status.Code().String()), slog.String("reason", status.Message()))
+		r.log(ctx, slog.LevelInfo, func() []slog.Attr {
+			return []slog.Attr{slog.String("code", status.Code().String()), slog.String("reason", status.Message())}
+		})
 	} else {
-		log.Error("call failed", took, slog.String("code", status.Code().String()), slog.Any("cause", cause(err)))
+		r.log(ctx, slog.LevelError, func() []slog.Attr {
+			return []slog.Attr{slog.String("code", status.Code().String()), slog.Any("cause", cause(err))}
+		})
 	}
 	return nil, status.Err()
+}
+
+// log writes one entry about the call: its level says whether it was done, refused, or
+// failed by a fault of the server. Attributes are made only where somebody reads them.
+func (r *run) log(ctx context.Context, level slog.Level, more func() []slog.Attr) {
+	logger := r.chain.cfg.Logger
+	if !logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("method", r.info.FullMethod), slog.String("request_id", r.info.RequestID),
+		slog.String("principal", r.info.Principal.ID), slog.String("peer", r.info.Peer.String()),
+		slog.Duration("took", r.chain.cfg.Clock.Since(r.started)),
+	}
+	if more != nil {
+		attrs = append(attrs, more()...)
+	}
+	logger.LogAttrs(ctx, level, "call ended", attrs...)
 }
 
 // cause is what the caller is not told.
