@@ -53,7 +53,7 @@ func (m *machine) obey(cmd Command) bool {
 // letGo releases the suspects that a release left.
 func (m *machine) letGo(ch *Chain, release int64) {
 	var gone []Suspect
-	for i := len(ch.Suspects) - 1; i >= 0; i-- {
+	for i := range slices.Backward(ch.Suspects) {
 		if ch.Suspects[i].Release == release {
 			gone = append(gone, ch.Suspects[i])
 			ch.dropSuspect(i)

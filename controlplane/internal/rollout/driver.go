@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
-	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/watchcache"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
@@ -69,12 +68,6 @@ func (d *Driver) Run(ctx context.Context, term Term) error {
 			d.cfg.Logger.InfoContext(ctx, "another leader was elected, the rollout ends", "error", err)
 			return err
 		}
-		var conflict *registry.ConflictError
-		if errors.As(err, &conflict) {
-			// Something was sealed at the same moment; what is stored decides.
-			d.cfg.Logger.DebugContext(ctx, "rollout steps again", "error", err)
-			continue
-		}
 		if d.cfg.Clock.Since(began) > longestPause {
 			pause = 0
 		}
@@ -98,7 +91,15 @@ func (d *Driver) lead(ctx context.Context, term Term) error {
 	}
 	control := d.cfg.Control.SubscribeFrom(ctx, ledger.ControlPrefix, r.view)
 	for {
-		if err := r.step(ctx); err != nil {
+		err := r.step(ctx)
+		if r.outpaced(err) {
+			// Something was sealed at the same moment. Nothing of the step was stored, so
+			// the state stands; only the view has to be newer.
+			if r.view, err = d.cfg.Control.Read(ctx); err == nil {
+				continue
+			}
+		}
+		if err != nil {
 			return err
 		}
 		if err := d.idle(ctx, control, r.state.Wake); err != nil {

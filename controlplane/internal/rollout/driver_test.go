@@ -142,8 +142,7 @@ func (w *world) seal(c wire.Channel, cause edgev1.Manifest_Cause, docs ...string
 			If:   []registry.Compare{{Key: ledger.HeadKey(c), ModRevision: rev}},
 			Then: []registry.Op{manifest, headOp},
 		})
-		var conflict *registry.ConflictError
-		if errors.As(err, &conflict) {
+		if _, ok := errors.AsType[*registry.ConflictError](err); ok {
 			continue
 		}
 		if err != nil {
@@ -160,7 +159,7 @@ func (w *world) eventually(what string, ok func() bool) {
 	watch := w.store.Watch(ctx, "", 0)
 	defer func() {
 		cancel()
-		for range watch.C() { //nolint:revive // a watch is read to its end
+		for range watch.C() { // A watch is read to its end.
 		}
 	}()
 	for {
@@ -507,4 +506,43 @@ func (w *world) seal2(c wire.Channel) int64 {
 		w.t.Fatal(err)
 	}
 	return m.GetNumber()
+}
+
+// busy moves the cursor of a channel's head right before the driver's nth abandonment.
+type busy struct {
+	registry.Store
+	w *world
+
+	mu    sync.Mutex
+	times int
+}
+
+func (b *busy) Commit(ctx context.Context, txn registry.Txn) (int64, error) {
+	b.mu.Lock()
+	key := ledger.HeadKey(wire.Routine)
+	mine := slices.ContainsFunc(txn.Then, func(op registry.Op) bool { return op.Key == key })
+	if mine && b.times > 0 {
+		b.times--
+		var head storev1.HeadRecord
+		if _, err := ledger.Load(ctx, b.Store, key, &head); err == nil {
+			head.Cursor++
+			if op, err := ledger.Put(key, &head); err == nil {
+				_, _ = b.Store.Commit(ctx, registry.Txn{Then: []registry.Op{op}})
+			}
+		}
+	}
+	b.mu.Unlock()
+	return b.Store.Commit(ctx, txn)
+}
+
+func TestDriverAbandonsWhileTheHeadMoves(t *testing.T) {
+	w := newWorld(t, newStore(t), 5)
+	w.edges.refuse["bad.test"] = true
+	b := &busy{Store: w.store, w: w, times: 5}
+	w.start(w.driver(b, 0))
+	n := w.seal(wire.Routine, edgev1.Manifest_CHANGES, "bad.test")
+	w.eventually("abandoned", func() bool { return w.abandoned(wire.Routine, n) && w.edges.serving(wire.Routine, 1) == 5 })
+	if b.times != 0 {
+		t.Fatalf("%d conflicts were not met", b.times)
+	}
 }

@@ -21,6 +21,7 @@ type Run struct {
 type Trouble struct {
 	DataCenter, Server string
 	Time               time.Time
+	Crashed            bool
 	What               string
 }
 
@@ -40,7 +41,10 @@ func (m *machine) watch() {
 			if !srv.Connected {
 				run = before
 			} else if what := before.trouble(srv); what != "" && !m.explained(srv.DataCenter) {
-				m.s.Troubles = append(m.s.Troubles, Trouble{srv.DataCenter, srv.Name, m.o.Now, what})
+				m.s.Troubles = append(m.s.Troubles, Trouble{
+					DataCenter: srv.DataCenter, Server: srv.Name, Time: m.o.Now,
+					Crashed: before.Incarnation != srv.Incarnation, What: what,
+				})
 			}
 		}
 		runs = append(runs, run)
@@ -109,11 +113,17 @@ func (m *machine) met(ch *Chain, r *Release, t Trouble) bool {
 		!r.Waves[w].EnterTime.IsZero() && t.Time.After(r.Waves[w].EnterTime)
 }
 
+// passedOver says whether a server that was unhealthy is well again.
+func (m *machine) passedOver(t Trouble) bool {
+	srv := m.dc(t.DataCenter).server(t.Server)
+	return !t.Crashed && srv != nil && srv.Connected && srv.Healthy
+}
+
 // troubled are the data centers that got into trouble with a release.
 func (m *machine) troubled(ch *Chain, r *Release) []string {
 	var dcs []string
 	for _, t := range m.s.Troubles {
-		if m.met(ch, r, t) && !slices.Contains(dcs, t.DataCenter) {
+		if m.met(ch, r, t) && !m.passedOver(t) && !slices.Contains(dcs, t.DataCenter) {
 			dcs = append(dcs, t.DataCenter)
 		}
 	}

@@ -146,7 +146,7 @@ func quarantineRecord(q Quarantine) *storev1.QuarantineRecord {
 	return &storev1.QuarantineRecord{
 		Kind: q.Document.Kind, Id: q.Document.ID, Channel: string(q.Channel), Release: q.Release,
 		FromRevision: q.FromRevision, BadSha256: sumBytes(q.Bad), GoodSha256: sumBytes(q.Good), Reason: q.Reason,
-		DataCenter: q.DataCenter, Server: q.Server, Retries: int32(q.Retries), //nolint:gosec // counted one by one
+		DataCenter: q.DataCenter, Server: q.Server, Retries: int32(q.Retries),
 		RetryTime: stamp(q.Retry), Trying: q.Trying, CreateTime: stamp(q.Created),
 	}
 }

@@ -47,7 +47,7 @@ func DefaultPolicies(dcCodes []string, scale float64, dev bool) map[wire.Channel
 				at++
 				left--
 			}
-			if len(w.DataCenters) > 0 {
+			if len(w.GetDataCenters()) > 0 {
 				p.Waves = append(p.Waves, w)
 			}
 		}

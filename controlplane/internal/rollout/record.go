@@ -25,14 +25,14 @@ func (c *Chain) Record() *storev1.RolloutRecord {
 	for _, s := range c.Suspects {
 		rec.Suspects = append(rec.Suspects, &storev1.Suspect{
 			Kind: s.Document.Kind, Id: s.Document.ID, BadSha256: sumBytes(s.Bad), GoodSha256: sumBytes(s.Good),
-			Release: s.Release, FromRevision: s.FromRevision, Origin: storev1.Suspect_Origin(s.Origin), //nolint:gosec // three values
+			Release: s.Release, FromRevision: s.FromRevision, Origin: storev1.Suspect_Origin(s.Origin),
 		})
 	}
 	for _, t := range c.Targets {
 		rec.Targets[t.DataCenter] = &storev1.TargetState{
 			Release: t.Release, Sequence: t.Sequence, MoveTime: stamp(t.MoveTime), Joining: t.Joining,
 			JoinedTime: stamp(t.Joined), RetryTime: stamp(t.Retry),
-			Failures: int32(t.Failures), SettledSequence: t.Settled, //nolint:gosec // counted one by one
+			Failures: int32(t.Failures), SettledSequence: t.Settled,
 		}
 	}
 	for _, g := range c.Generations {
@@ -55,11 +55,11 @@ func (c *Chain) Record() *storev1.RolloutRecord {
 	if b := c.Bisection; b != nil {
 		rec.Bisection = &storev1.Bisection{
 			Trial: b.Trial, Release: b.Release, Bake: durationpb.New(b.Bake),
-			Hurt: int32(b.Hurt), Exhausted: b.Exhausted, //nolint:gosec // bounded
+			Hurt: int32(b.Hurt), Exhausted: b.Exhausted,
 		}
 		for _, g := range b.Groups {
 			rec.Bisection.Groups = append(rec.Bisection.Groups, &storev1.Bisection_Group{
-				Size: int32(g.Size), Hurts: g.Hurts, Paired: g.Paired, //nolint:gosec // bounded by a release
+				Size: int32(g.Size), Hurts: g.Hurts, Paired: g.Paired,
 			})
 		}
 	}
@@ -71,7 +71,7 @@ func (r *Release) Record() *storev1.ReleaseProgress {
 	p := &storev1.ReleaseProgress{
 		Number: r.Number, Parent: r.Parent, State: phaseState(r.Phase), Held: r.Held, Reason: r.Reason, Cause: r.Cause,
 		StateHash: slices.Clone(r.StateHash[:]), SealTime: stamp(r.SealTime), LiveTime: stamp(r.LiveTime),
-		Changes:         int32(r.ChangeCount), //nolint:gosec // at most 8,000
+		Changes:         int32(r.ChangeCount),
 		CoveredRevision: r.CoveredRevision, FromRevision: r.FromRevision,
 	}
 	for i := range r.Waves {
@@ -79,7 +79,7 @@ func (r *Release) Record() *storev1.ReleaseProgress {
 		pw := &storev1.ReleaseProgress_Wave{
 			DataCenters: slices.Clone(w.DataCenters), Bake: durationpb.New(w.Bake),
 			EnterTime: stamp(w.EnterTime), PassTime: stamp(w.PassTime),
-			ServerCount: int32(w.Needed), AttestedCount: int32(w.Attesting), //nolint:gosec // a fleet is small
+			ServerCount: int32(w.Needed), AttestedCount: int32(w.Attesting),
 		}
 		for _, s := range w.Servers {
 			pw.Servers = append(pw.Servers, &storev1.ReleaseProgress_FrozenServer{

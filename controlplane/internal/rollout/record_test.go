@@ -38,9 +38,11 @@ func TestRecordRoundTrip(t *testing.T) {
 		Releases: []Release{
 			{Number: 2, Parent: 1, Phase: Good, StateHash: wire.StateHash(sum), SealTime: at, LiveTime: at, ChangeCount: 3, CoveredRevision: 7, FromRevision: 5, Cause: 2},
 			{Number: 3, Parent: 2, Phase: Rolling, Held: true, Reason: "why", Waves: []Wave{
-				{DataCenters: []string{"A", "B"}, Bake: 5, EnterTime: at, PassTime: at, Needed: 2, Attesting: 1,
+				{
+					DataCenters: []string{"A", "B"}, Bake: 5, EnterTime: at, PassTime: at, Needed: 2, Attesting: 1,
 					Servers: []FrozenServer{{"A", "a", "i", true, ""}, {"B", "b", "j", false, "bad"}},
-					Losses:  []Loss{{"B", at, true}}},
+					Losses:  []Loss{{"B", at, true}},
+				},
 				{DataCenters: []string{"C"}},
 			}},
 		},

@@ -87,14 +87,18 @@ func (d *Driver) load(ctx context.Context, term Term) (*run, error) {
 
 // repair writes targets that are not what the state says.
 func (r *run) repair(ctx context.Context) error {
+	stored, err := r.targets(ctx)
+	if err != nil {
+		return err
+	}
 	var ops []registry.Op
 	for i := range r.state.Chains {
 		ch := &r.state.Chains[i]
 		for j := range ch.Targets {
 			t := &ch.Targets[j]
-			var have edgev1.Target
-			if _, err := ledger.Load(ctx, r.driver.cfg.Edge, wire.TargetKey(t.DataCenter, ch.Channel), &have); err != nil {
-				return err
+			have := &edgev1.Target{}
+			if kv, ok := stored[wire.TargetKey(t.DataCenter, ch.Channel)]; ok && proto.Unmarshal(kv.Value, have) != nil {
+				have = &edgev1.Target{} // It is written anew.
 			}
 			if have.GetRelease() == t.Release && have.GetSequence() == t.Sequence {
 				continue
@@ -113,8 +117,49 @@ func (r *run) repair(ctx context.Context) error {
 			ops = append(ops, op)
 		}
 	}
-	_, err := r.commit(ctx, nil, ops)
+	_, err = r.commit(ctx, nil, ops)
 	return err
+}
+
+// targets reads the targets of all data centers that the state knows.
+func (r *run) targets(ctx context.Context) (map[string]registry.KV, error) {
+	out := map[string]registry.KV{}
+	done := map[string]bool{}
+	for i := range r.state.Chains {
+		for _, t := range r.state.Chains[i].Targets {
+			if done[t.DataCenter] {
+				continue
+			}
+			done[t.DataCenter] = true
+			page, err := r.driver.cfg.Edge.List(ctx, registry.ListRequest{Prefix: wire.TargetPrefix(t.DataCenter)})
+			if err != nil {
+				return nil, err
+			}
+			for _, kv := range page.KVs {
+				out[kv.Key] = kv
+			}
+		}
+	}
+	return out, nil
+}
+
+// outpaced says whether a step failed only because the head of a chain moved meanwhile.
+func (r *run) outpaced(err error) bool {
+	conflict, ok := errors.AsType[*registry.ConflictError](err)
+	if !ok || errors.Is(err, ledger.ErrDeposed) {
+		return false
+	}
+	for c, s := range r.stored {
+		if kv, compared := conflict.Current[ledger.RolloutKey(c)]; compared && kv.ModRevision != s.modRevision {
+			return false // Somebody else wrote our records: what we know is wrong.
+		}
+	}
+	for c, h := range r.heads {
+		if kv, compared := conflict.Current[ledger.HeadKey(c)]; compared && kv.ModRevision != h.modRevision {
+			return true
+		}
+	}
+	return false
 }
 
 // refresh takes the newest view that includes our own writes.

@@ -3,10 +3,11 @@ package rollout
 import (
 	"fmt"
 	"maps"
-	"pgregory.net/rapid"
 	"slices"
 	"strconv"
 	"time"
+
+	"pgregory.net/rapid"
 
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
@@ -305,8 +306,10 @@ func (s *sim) agentsAct() {
 				s.crash(a, a.crashChan, Rejection{})
 				continue
 			}
-			s.crash(a, a.crashChan, Rejection{Cause: edgev1.Rejection_CRASHED, Release: a.release[a.crashChan],
-				TargetSequence: a.seq[a.crashChan], After: laterDelay, Reason: "out of memory"})
+			s.crash(a, a.crashChan, Rejection{
+				Cause: edgev1.Rejection_CRASHED, Release: a.release[a.crashChan],
+				TargetSequence: a.seq[a.crashChan], After: laterDelay, Reason: "out of memory",
+			})
 		}
 		for _, c := range wire.Channels() {
 			if t, ok := s.targets[moveKey{c, a.dc}]; ok && a.up && !a.quiet && t.Sequence > a.seq[c] {

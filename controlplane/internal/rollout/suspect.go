@@ -26,7 +26,7 @@ func (c *Chain) suspect(added []Suspect) {
 	for _, s := range added {
 		docs[s.Document] = struct{}{}
 	}
-	for i := len(c.Suspects) - 1; i >= 0; i-- {
+	for i := range slices.Backward(c.Suspects) {
 		if _, ok := docs[c.Suspects[i].Document]; ok {
 			c.dropSuspect(i)
 		}
@@ -75,7 +75,7 @@ func (c *Chain) endBisection() {
 // supersede ends what was held against older versions of documents that a release brought
 // everywhere.
 func (m *machine) supersede(ch *Chain, r *Release) {
-	for i := len(ch.Suspects) - 1; i >= 0; i-- {
+	for i := range slices.Backward(ch.Suspects) {
 		s := ch.Suspects[i]
 		if c, ok := changeOf(r, s.Document); ok && s.Release < r.Number && c.New != s.Bad && c.New != s.Good {
 			ch.dropSuspect(i)
