@@ -27,7 +27,9 @@ func run(ctx context.Context, args []string) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(devCommand(), serveCommand(), versionCommand())
+	root.AddCommand(
+		devCommand(), serveCommand(), edgeCertCommand(), serverCertCommand(), publicKeyCommand(), versionCommand(),
+	)
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "breakwaterd:", err)

@@ -66,7 +66,7 @@ func newAuthority(dir string, now func() time.Time) (*Authority, error) {
 		return nil, fmt.Errorf("pki: key: %w", err)
 	}
 	tmpl := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: "Breakwater development CA"},
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: "Breakwater CA"},
 		NotBefore: now().Add(-skew), NotAfter: now().Add(authorityLife),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
 		KeyUsage: x509.KeyUsageCertSign,
@@ -103,14 +103,24 @@ func (a *Authority) Pool() *x509.CertPool {
 	return pool
 }
 
-// IssueServer issues a certificate for a listener on loopback.
-func (a *Authority) IssueServer() (tls.Certificate, error) {
-	return a.issue(&x509.Certificate{
+// IssueServer issues a certificate for a listener that is reached by the given names and
+// addresses; on loopback when there are none.
+func (a *Authority) IssueServer(hosts ...string) (tls.Certificate, error) {
+	tmpl := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "breakwaterd"},
-		DNSNames:    []string{"localhost"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
+	}
+	if len(hosts) == 0 {
+		hosts = []string{"localhost", "127.0.0.1", "::1"}
+	}
+	for _, h := range hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			tmpl.IPAddresses = append(tmpl.IPAddresses, ip)
+		} else {
+			tmpl.DNSNames = append(tmpl.DNSNames, h)
+		}
+	}
+	return a.issue(tmpl)
 }
 
 // IssueClient issues a certificate that names its holder by a URI.

@@ -3,6 +3,7 @@ package pki
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -53,6 +54,25 @@ func LoadSigner(path string) (ed25519.PrivateKey, error) {
 		return nil, fmt.Errorf("pki: %s: not an Ed25519 key", path)
 	}
 	return key, nil
+}
+
+// WriteCertificate writes a certificate to `{name}.pem` and its key to `{name}.key` (0600)
+// in dir, which it makes where it is not there.
+func WriteCertificate(dir, name string, c tls.Certificate) error {
+	if len(c.Certificate) == 0 {
+		return errors.New("pki: no certificate")
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		return fmt.Errorf("pki: key: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("pki: %w", err)
+	}
+	if err := writePEM(filepath.Join(dir, name+".key"), blockKey, der, 0o600); err != nil {
+		return err
+	}
+	return writePEM(filepath.Join(dir, name+".pem"), blockCert, c.Certificate[0], 0o644)
 }
 
 func readPEM(path, block string) ([]byte, error) {

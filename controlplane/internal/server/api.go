@@ -94,6 +94,8 @@ func newReportServer(ctx context.Context, r *rooms, s *services) (*grpc.Server, 
 		grpc.Creds(credentials.NewTLS(tls)),
 		grpc.MaxRecvMsgSize(1<<20),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval}),
+		// Agents ping more often than others, to find out soon that a leader is gone.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingInterval / 6, PermitWithoutStream: true}),
 		grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
 			return chain.Stream()(srv, ss, info, h)
 		}),

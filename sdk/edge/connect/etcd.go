@@ -40,7 +40,7 @@ type Etcd struct {
 var _ edge.Etcd = (*Etcd)(nil)
 
 const (
-	etcdPing        = 5 * time.Second
+	etcdPing        = 10 * time.Second
 	etcdPingTimeout = 3 * time.Second
 	etcdDial        = 3 * time.Second
 )
@@ -158,7 +158,7 @@ func (e *Etcd) Close() error {
 // failed is a transaction for which there is no connection.
 type failed struct{ err error }
 
-func (f failed) If(...clientv3.Cmp) clientv3.Txn         { return f }
-func (f failed) Then(...clientv3.Op) clientv3.Txn        { return f }
-func (f failed) Else(...clientv3.Op) clientv3.Txn        { return f }
+func (f failed) If(...clientv3.Cmp) clientv3.Txn        { return f }
+func (f failed) Then(...clientv3.Op) clientv3.Txn       { return f }
+func (f failed) Else(...clientv3.Op) clientv3.Txn       { return f }
 func (f failed) Commit() (*clientv3.TxnResponse, error) { return nil, f.err }

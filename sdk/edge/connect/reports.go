@@ -29,8 +29,7 @@ const nextReplica = `{"loadBalancingConfig": [{"round_robin": {}}]}`
 
 const (
 	// A replica that is frozen or cut off does not close its connections: pings find it.
-	// Servers allow one every 5 minutes unless told otherwise; ours tells them.
-	pingAfter   = 5 * time.Second
+	pingAfter   = 10 * time.Second
 	pingTimeout = 3 * time.Second
 	// connectWithin bounds one attempt, retryWithin the pause between two.
 	connectWithin = 3 * time.Second
