@@ -99,7 +99,8 @@ func BenchmarkRelease(b *testing.B) {
 				n := pub.Release(wire.Routine, site("a.example", fmt.Sprint(agents, "-", i)))
 				pub.Target(dc, wire.Routine, n, time.Second)
 				for _, p := range planes {
-					for <-p.releases != n {
+					for served := int64(0); served != n; {
+						served = <-p.releases
 					}
 				}
 			}
@@ -112,7 +113,9 @@ func BenchmarkRelease(b *testing.B) {
 			b.ReportMetric(float64((cpu()-before).Microseconds())/float64(b.N*agents), "cpu-µs/agent")
 			stop()
 			for range agents {
-				<-stopped
+				if err := <-stopped; err != nil {
+					b.Error(err)
+				}
 			}
 		})
 	}

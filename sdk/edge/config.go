@@ -147,7 +147,7 @@ func (c Config) complete() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	c.Logger = c.Logger.With("dataCenter", c.DataCenter, "server", c.Server)
+	c.Logger = c.Logger.With("data_center", c.DataCenter, "server", c.Server)
 	return c, nil
 }
 

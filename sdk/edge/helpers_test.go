@@ -25,6 +25,7 @@ type nothing struct{}
 func (nothing) Releases() map[wire.Channel]int64       { return nil }
 func (nothing) Full() bool                             { return true }
 func (nothing) Changes() iter.Seq2[edge.Change, error] { return func(func(edge.Change, error) bool) {} }
+
 func (nothing) Documents() iter.Seq2[edge.Change, error] {
 	return func(func(edge.Change, error) bool) {}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/internal/chain"
@@ -192,8 +193,6 @@ func (a *Agent) collect(ctx context.Context, way *chain.Way) (map[wire.Sum][]byt
 	for sum, id := range wanted {
 		return nil, &unavailable{document: id, sum: sum, reason: fmt.Sprintf("document %s, %s, is not there", id, sum)}
 	}
-	for sum, body := range held {
-		bodies[sum] = body
-	}
+	maps.Copy(bodies, held)
 	return bodies, nil
 }

@@ -47,7 +47,7 @@ func (a *Agent) reportStream(ctx context.Context, client edgev1.EdgeServiceClien
 	go receive(ctx, stream, answers, ended)
 	defer func() {
 		cancel()
-		<-ended
+		_ = <-ended // it was told already
 	}()
 	interval := a.cfg.ReportInterval
 	for {

@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/breakwater-cdn/breakwater/sdk/edge/internal/chain"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
@@ -81,9 +82,7 @@ func (s *sources) fetch(ctx context.Context, n int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for number, raw := range found {
-		s.fetched[number] = raw
-	}
+	maps.Copy(s.fetched, found)
 	raw, ok := s.fetched[n]
 	if !ok {
 		return nil, fmt.Errorf("%w: %d", chain.ErrMissing, n)

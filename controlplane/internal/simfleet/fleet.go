@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -51,7 +52,7 @@ func Start(ctx context.Context, cfg Config) (*Fleet, error) {
 		}
 	}
 	for _, s := range f.servers {
-		s.switchOn(f.life)
+		s.switchOn(f.life) //nolint:contextcheck // ctx bounds only the start
 	}
 	return f, nil
 }
@@ -84,8 +85,8 @@ func (f *Fleet) Close() {
 	f.close.Do(func() {
 		f.end()
 		f.each(f.servers, func(s *server) { s.switchOff(nil) })
-		for i := len(f.release) - 1; i >= 0; i-- {
-			f.release[i]()
+		for _, release := range slices.Backward(f.release) {
+			release()
 		}
 	})
 }

@@ -73,7 +73,7 @@ func (s *server) supervise(ctx context.Context, boot string) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.fleet.cfg.Logger.Warn("simulated server went down", "dataCenter", s.dataCenter, "server", s.name, "error", err)
+		s.fleet.cfg.Logger.Warn("simulated server went down", "data_center", s.dataCenter, "server", s.name, "error", err)
 		timer := s.fleet.cfg.Clock.NewTimer(s.fleet.cfg.RestartDelay)
 		select {
 		case <-ctx.Done():

@@ -71,7 +71,7 @@ func (w *world) start() {
 
 // document makes a document of a site; n tells versions apart.
 func document(id string, n int) edgetest.Documents {
-	body, err := proto.Marshal(&edgev1.SiteDocument{Domain: id, BrowserTtlSeconds: int32(n)}) //nolint:gosec // small
+	body, err := proto.Marshal(&edgev1.SiteDocument{Domain: id, BrowserTtlSeconds: int32(n)})
 	if err != nil {
 		return nil
 	}
@@ -164,6 +164,7 @@ func TestBugs(t *testing.T) {
 			w := newWorld(t, 1)
 			w.target(w.pub.Release(wire.Routine, document("bad.test", 1)))
 			w.everywhere(1)
+			was := w.reports.Await(first, "a report", func(*edgev1.ReportRequest) bool { return true }).GetIncarnation()
 			w.bug(test.effect)
 			bad := w.pub.Release(wire.Routine, document("bad.test", 2))
 			w.target(bad)
@@ -176,7 +177,8 @@ func TestBugs(t *testing.T) {
 			}
 			// The old version, which matches too, serves again after a restart.
 			w.reports.Await(first, "health", func(m *edgev1.ReportRequest) bool {
-				return m.GetHealthy() && edgetest.Channel(m, wire.Routine).GetRelease() == 1
+				return m.GetHealthy() && edgetest.Channel(m, wire.Routine).GetRelease() == 1 &&
+					(m.GetIncarnation() != was) == test.restarts
 			})
 			if v := w.version("bad.test"); v != 1 {
 				t.Errorf("version %d serves", v)

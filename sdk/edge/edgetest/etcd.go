@@ -30,7 +30,7 @@ type Etcd struct {
 // StartEtcd starts a member on an empty directory.
 func StartEtcd(tb testing.TB) *Etcd {
 	tb.Helper()
-	sockets, err := os.MkdirTemp("", "bw") // a test's own directory is too deep for a socket
+	sockets, err := os.MkdirTemp("", "bw") //nolint:usetesting // a test's own directory is too deep for a socket
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func (e *Etcd) Start(tb testing.TB) {
 	}
 	select {
 	case <-member.Server.ReadyNotify():
-	case <-time.After(patience): //nolint:forbidigo // a test's patience is real
+	case <-time.After(patience):
 		tb.Fatal("etcd does not start")
 	}
 	e.member = member

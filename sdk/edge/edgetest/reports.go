@@ -144,7 +144,7 @@ func (r *Reports) Counts() (streams, reports int) {
 // included, and returns it.
 func (r *Reports) Await(server, what string, condition func(*edgev1.ReportRequest) bool) *edgev1.ReportRequest {
 	r.tb.Helper()
-	limit := time.After(patience) //nolint:forbidigo // a test's patience is real
+	limit := time.After(patience)
 	for {
 		r.mu.Lock()
 		m, changed := r.newest[server], r.changed

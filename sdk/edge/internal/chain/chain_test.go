@@ -248,7 +248,8 @@ func TestManifestIsChecked(t *testing.T) {
 	sum := wire.SumOf([]byte("x"))
 	good := func() *edgev1.Manifest {
 		return &edgev1.Manifest{Channel: string(wire.Routine), Number: 7, Parent: 6, Changes: []*edgev1.Manifest_Change{
-			{Kind: wire.KindDNS, Id: "a", NewSha256: sum[:]}, {Kind: wire.KindSite, Id: "a", OldSha256: sum[:]},
+			{Kind: wire.KindDNS, Id: "a", NewSha256: sum[:]},
+			{Kind: wire.KindSite, Id: "a", OldSha256: sum[:]},
 			{Kind: "zfuture", Id: "a", OldSha256: sum[:]},
 		}}
 	}

@@ -30,7 +30,7 @@ type File struct {
 
 // Open opens the file at path, or makes it.
 func Open(path string) (*File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the path is the agent's configuration
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("edge breadcrumb: %w", err)
 	}
@@ -45,10 +45,10 @@ func (f *File) Set(c Crumb) {
 	b = binary.BigEndian.AppendUint64(b, uint64(max(c.Release, 0)))
 	b = append(b, c.Sum[:]...)
 	for _, text := range []string{string(c.Channel), c.Document.Kind, c.Document.ID} {
-		b = binary.BigEndian.AppendUint16(b, uint16(min(len(text), 1024))) //nolint:gosec // bounded
+		b = binary.BigEndian.AppendUint16(b, uint16(min(len(text), 1024)))
 		b = append(b, text[:min(len(text), 1024)]...)
 	}
-	binary.BigEndian.PutUint32(b, uint32(len(b)-8)) //nolint:gosec // bounded by the texts
+	binary.BigEndian.PutUint32(b, uint32(len(b)-8))
 	binary.BigEndian.PutUint32(b[4:], crc32.ChecksumIEEE(b[8:]))
 	f.b = b
 	_, _ = f.f.WriteAt(b, 0) // a lost breadcrumb stops nothing
@@ -81,7 +81,7 @@ func parse(b []byte) (Crumb, bool) {
 	}
 	b = b[:length]
 	var c Crumb
-	c.Release = int64(binary.BigEndian.Uint64(b)) //nolint:gosec // was not negative when written
+	c.Release = int64(binary.BigEndian.Uint64(b))
 	copy(c.Sum[:], b[8:])
 	b = b[8+32:]
 	var texts [3]string

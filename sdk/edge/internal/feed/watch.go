@@ -160,16 +160,17 @@ func (f *Feed) take(resp clientv3.WatchResponse, ok bool) error {
 	f.cluster = resp.Header.GetClusterId()
 	f.advance(resp.Header.GetRevision())
 	for _, event := range resp.Events {
-		f.watched = max(f.watched, event.Kv.GetModRevision())
-		f.event(event, event.Kv.GetModRevision() == resp.Header.GetRevision())
+		modified := (*mvccpb.Event)(event).GetKv().GetModRevision()
+		f.watched = max(f.watched, modified)
+		f.event((*mvccpb.Event)(event), modified == resp.Header.GetRevision())
 	}
 	return nil
 }
 
-func (f *Feed) event(event *clientv3.Event, current bool) {
-	kv := event.Kv
+func (f *Feed) event(event *mvccpb.Event, current bool) {
+	kv := event.GetKv()
 	key := wire.ParseEdgeKey(string(kv.GetKey()))
-	deleted := event.Type == mvccpb.Event_DELETE
+	deleted := event.GetType() == mvccpb.Event_DELETE
 	switch key.Kind {
 	case wire.UnknownKey:
 	case wire.BlobKeyKind:

@@ -77,7 +77,7 @@ const (
 // checkLength finds a file that was cut short, before it is mapped into memory: reading a
 // page beyond the end would be a fault.
 func checkLength(path string) error {
-	f, err := os.Open(path) //nolint:gosec // the path is the agent's configuration
+	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -101,7 +101,7 @@ func checkLength(path string) error {
 			pageSize < minPageSize || pageSize > maxPageSize {
 			continue // bbolt takes the other one
 		}
-		if high := binary.NativeEndian.Uint64(meta[highPageAt:]); high > uint64(info.Size())/pageSize { //nolint:gosec // sizes are not negative
+		if high := binary.NativeEndian.Uint64(meta[highPageAt:]); high > uint64(info.Size())/pageSize {
 			return fmt.Errorf("%w: %d bytes do not hold %d pages", ErrDamaged, info.Size(), high)
 		}
 	}

@@ -74,7 +74,7 @@ func (s *Store) Begin(n Next) (Generation, error) {
 			return err
 		}
 		for _, m := range n.Manifests {
-			if err := manifests.Put(seqKey(uint64(m.Number)), m.Raw); err != nil { //nolint:gosec // numbers are not negative
+			if err := manifests.Put(seqKey(uint64(m.Number)), m.Raw); err != nil {
 				return err
 			}
 		}
@@ -234,7 +234,7 @@ func (h *history) pruneManifests(tx *bolt.Tx, c wire.Channel) error {
 	}
 	var old [][]byte
 	cursor := manifests.Cursor()
-	for k, _ := cursor.First(); len(k) == 8 && int64(binary.BigEndian.Uint64(k)) < lowest; k, _ = cursor.Next() { //nolint:gosec // numbers are not negative
+	for k, _ := cursor.First(); len(k) == 8 && int64(binary.BigEndian.Uint64(k)) < lowest; k, _ = cursor.Next() {
 		old = append(old, slices.Clone(k))
 	}
 	for _, k := range old {

@@ -83,7 +83,7 @@ func (s *Store) Manifest(c wire.Channel, n int64) (raw []byte, ok bool, err erro
 		if err != nil {
 			return err
 		}
-		if v := b.Get(seqKey(uint64(n))); v != nil { //nolint:gosec // numbers are not negative
+		if v := b.Get(seqKey(uint64(n))); v != nil {
 			raw, ok = append([]byte(nil), v...), true
 		}
 		return nil
@@ -152,7 +152,7 @@ type Seen struct {
 func (s *Store) Seen() (seen Seen, err error) {
 	err = s.view(func(tx *bolt.Tx) error {
 		if v := tx.Bucket(bucketMeta).Get(keySeen); len(v) == 16 {
-			seen = Seen{Cluster: binary.BigEndian.Uint64(v), Revision: int64(binary.BigEndian.Uint64(v[8:]))} //nolint:gosec // written below
+			seen = Seen{Cluster: binary.BigEndian.Uint64(v), Revision: int64(binary.BigEndian.Uint64(v[8:]))}
 		}
 		return nil
 	})
@@ -169,7 +169,7 @@ func (s Seen) encode() []byte {
 func (s *Store) Interrupted(c wire.Channel, n int64) (times int, err error) {
 	err = s.update(func(tx *bolt.Tx) error {
 		meta, key := tx.Bucket(bucketMeta), []byte("interrupted/"+string(c))
-		if v := meta.Get(key); len(v) == 9 && int64(binary.BigEndian.Uint64(v)) == n { //nolint:gosec // written below
+		if v := meta.Get(key); len(v) == 9 && int64(binary.BigEndian.Uint64(v)) == n {
 			times = int(v[8])
 		}
 		times = min(times+1, 255)

@@ -80,7 +80,7 @@ func decode(c wire.Channel, b []byte, withChanges bool) (Generation, []chain.Cha
 	if r.failed || count > uint64(len(body)) {
 		return Generation{}, nil, errRecord
 	}
-	g.weight = int(count) //nolint:gosec // bounded by the record's length
+	g.weight = int(count)
 	if !withChanges {
 		return g, nil, nil
 	}

@@ -223,9 +223,9 @@ func (s *Store) walk() error {
 
 // head is the newest generation that the data plane took.
 func (h *history) head() (Generation, bool) {
-	for i := len(h.gens) - 1; i >= 0; i-- {
-		if h.gens[i].Applied {
-			return h.gens[i], true
+	for _, g := range slices.Backward(h.gens) {
+		if g.Applied {
+			return g, true
 		}
 	}
 	return Generation{}, false

@@ -98,10 +98,11 @@ func Open(path string, opts Options) (*Store, error) {
 	if err == nil {
 		err = s.load()
 	}
-	if _, suspect := os.Stat(s.suspect()); err == nil && suspect != nil {
+	if err == nil && exists(s.suspect()) {
+		err = fmt.Errorf("%w: a write found it", ErrDamaged)
+	}
+	if err == nil {
 		return s, nil
-	} else if err == nil {
-		err = fmt.Errorf("%w: a write failed for it", ErrDamaged)
 	}
 	if !errors.Is(err, ErrDamaged) {
 		_ = s.Close()
@@ -216,6 +217,11 @@ func bucket(tx *bolt.Tx, c wire.Channel, name []byte) (*bolt.Bucket, error) {
 		}
 	}
 	return nil, fmt.Errorf("%w: channel %q has no %s", ErrDamaged, c, name)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // putAside keeps a damaged file for whoever wants to know what happened; the one before it

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -144,7 +145,10 @@ func TestModel(t *testing.T) {
 		runs++
 		path := filepath.Join(folder, fmt.Sprint(runs), "s.db")
 		w := &writer{s: open(t, path), docs: documents{}}
-		defer func() { _ = w.s.Close() }()
+		defer func() {
+			leaks(t, w.s)
+			_ = w.s.Close()
+		}()
 		type kept struct {
 			docs    documents
 			release int64
@@ -187,6 +191,7 @@ func TestModel(t *testing.T) {
 			"reopen": func(t *rapid.T) {
 				shut(t, w.s)
 				w.s = open(t, path)
+				leaks(t, w.s)
 				if w.s.LastStop().Fresh {
 					t.Fatal("the store is new")
 				}
@@ -196,7 +201,6 @@ func TestModel(t *testing.T) {
 					t.Fatalf("pending %v", ok)
 				}
 				holds(t, w.s, top().docs, top().release)
-				leaks(t, w.s)
 			},
 		})
 	})
@@ -253,10 +257,8 @@ func TestDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable
-	used := 0
-	for used = len(whole); used > 0 && whole[used-1] == 0; used-- {
-	}
+	random := rand.New(rand.NewPCG(1, 2))
+	used := len(bytes.TrimRight(whole, "\x00"))
 	older := 0
 	lost := 0
 	for i := range 60 {
