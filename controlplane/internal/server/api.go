@@ -143,6 +143,7 @@ func newChain(ctx context.Context, r *rooms, server *grpc.Server) (*intercept.Ch
 func newAuthenticator(ctx context.Context, r *rooms) (*authn.Authenticator, error) {
 	cfg := authn.Config{
 		View:      func() authn.View { return r.state.Cached() },
+		Fresh:     func(ctx context.Context) (authn.View, error) { return r.source.Read(ctx) },
 		Staleness: r.state.Staleness,
 		Clock:     r.day,
 		Operators: []authn.OperatorKey{r.keys.operator},
@@ -175,9 +176,16 @@ func (r *rooms) proxies() []netip.Prefix {
 	return out
 }
 
-// callLimit is how many calls in five minutes an account may make: what the best plan of
-// its sites allows.
+// outsiderCalls is how many calls in five minutes one may make who is no account: a person
+// across accounts, or an address without a credential.
+const outsiderCalls = 6000
+
+// callLimit is how many calls in five minutes a tenant may make. For an account it is what
+// the best plan of its sites allows.
 func (r *rooms) callLimit(tenant string) int {
+	if !resource.ValidAccountID(tenant) {
+		return outsiderCalls
+	}
 	best := r.plans.Entitlements(r.plans.Cheapest()).GetApiCallsPerFiveMinutes()
 	kvs, _ := r.state.Cached().List(resource.ForAccount(tenant).Sites(), "", 1000)
 	for _, kv := range kvs {
