@@ -6,7 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
-func get(t *testing.T, c *http.Client, url string) (*http.Response, []byte, error) {
+func get(t *testing.T, c *http.Client, url string) (status int, body []byte, err error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -34,17 +34,17 @@ func get(t *testing.T, c *http.Client, url string) (*http.Response, []byte, erro
 	}
 	resp, err := c.Do(req)
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	b, err := io.ReadAll(resp.Body)
-	return resp, b, err
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, body, err
 }
 
 func refused(t *testing.T, err error) {
 	t.Helper()
-	var e *safedial.RefusedError
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*safedial.RefusedError](err)
+	if !ok {
 		t.Errorf("got %v, want it to be refused", err)
 	} else if e.Why == "" || !e.Addr.IsValid() {
 		t.Errorf("got %+v", e)
@@ -79,8 +79,7 @@ func TestOtherAddresses(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // No packet is to leave.
 		_, err := safedial.New(safedial.Config{}).DialContext(ctx, "tcp", net.JoinHostPort(addr, "443"))
-		var e *safedial.RefusedError
-		if errors.As(err, &e) || err == nil {
+		if _, ok := errors.AsType[*safedial.RefusedError](err); ok || err == nil {
 			t.Errorf("%s: %v", addr, err)
 		}
 	}
@@ -134,12 +133,12 @@ func TestRedirectsAreAnswers(t *testing.T) {
 		http.Redirect(w, r, "http://169.254.169.254/latest/meta-data", http.StatusFound)
 	}))
 	t.Cleanup(server.Close)
-	resp, _, err := get(t, safedial.New(safedial.Config{Allow: loopback}).Client(nil), server.URL)
+	status, _, err := get(t, safedial.New(safedial.Config{Allow: loopback}).Client(nil), server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resp.StatusCode != http.StatusFound || asked.Load() != 1 {
-		t.Errorf("status %d after %d requests", resp.StatusCode, asked.Load())
+	if status != http.StatusFound || asked.Load() != 1 {
+		t.Errorf("status %d after %d requests", status, asked.Load())
 	}
 }
 
@@ -201,7 +200,7 @@ func TestTimeIsBounded(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) }))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	roots := x509.NewCertPool()

@@ -281,8 +281,7 @@ func (q *propagationQuery) wait(ctx context.Context) error {
 
 // resume reads everything again where changes were missed.
 func (q *propagationQuery) resume(ctx context.Context, err error) error {
-	var lagged *watchcache.LaggedError
-	if !errors.As(err, &lagged) {
+	if _, lagged := errors.AsType[*watchcache.LaggedError](err); !lagged {
 		return err
 	}
 	if err := q.read(ctx); err != nil {

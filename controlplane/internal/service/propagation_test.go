@@ -175,7 +175,7 @@ func (w *propagationWorld) wait(version int64, scope breakwaterv1.WaitPropagatio
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		p.ended <- w.service.WaitPropagation(
+		p.ended <- w.service.WaitPropagation( //nolint:contextcheck // a stream brings its context
 			&breakwaterv1.WaitPropagationRequest{Name: propagationName, Version: version, Scope: scope},
 			&propagationStream{ctx: ctx, sent: p.sent})
 	}()

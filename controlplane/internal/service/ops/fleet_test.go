@@ -1,7 +1,6 @@
 package ops_test
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -14,8 +13,6 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
-
-func asError(err error, target **rpcerr.Error) bool { return errors.As(err, target) }
 
 // serve writes what the two servers of a data center last said.
 func (w *world) serve(dc string, connected, healthy bool) {

@@ -43,7 +43,7 @@ func TestLimits(t *testing.T) {
 	_, err = update(&opsv1.Limits{MaxPacketBytes: 1500, Etag: before.GetEtag()})
 	is(t, err, codes.Aborted, rpcerr.ReasonEtagMismatch)
 	_, err = update(&opsv1.Limits{MaxPacketBytes: 100, MaxRulesPerSite: 1})
-	if e := is(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField); len(e.Violations) != 2 {
+	if e := refusal(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField); len(e.Violations) != 2 {
 		t.Errorf("violations = %v, want both", e.Violations)
 	}
 	w.audited("operator:ada UpdateLimits limits")

@@ -95,8 +95,8 @@ func (r *Releases) RetryQuarantine(ctx context.Context, req *opsv1.RetryQuaranti
 // quarantines' IDs. A repeat of the call with the same idempotency key succeeds without
 // picking again.
 func (c *Control) Retry(ctx context.Context, pick func(ctx context.Context) (ids []string, err error)) error {
-	return c.commands(ctx, func(tx *change.Tx) ([]*storev1.Command, error) {
-		ids, err := pick(tx.Context())
+	return c.commands(ctx, func(*change.Tx) ([]*storev1.Command, error) {
+		ids, err := pick(ctx)
 		if err != nil {
 			return nil, err
 		}

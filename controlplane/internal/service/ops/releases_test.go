@@ -192,7 +192,7 @@ func TestNoLeader(t *testing.T) {
 	w.chain()
 	w.ctl.CommandWait = 10 * time.Millisecond
 	_, err := w.releases.HoldRelease(w.as("HoldRelease"), &opsv1.HoldReleaseRequest{Name: "channels/routine/releases/7"})
-	e := is(t, err, codes.Unavailable, rpcerr.ReasonUnavailable)
+	e := refusal(t, err, codes.Unavailable, rpcerr.ReasonUnavailable)
 	if !strings.Contains(e.Message, "kept") || w.commands() != 1 {
 		t.Errorf("%q, %d commands wait", e.Message, w.commands())
 	}
@@ -231,7 +231,7 @@ func TestQuarantines(t *testing.T) {
 		Kind: "site", Id: "a.test", RetryTime: timestamppb.New(w.clock.Now().Add(time.Minute)),
 	})
 	_, err = w.releases.RetryQuarantine(w.as("RetryQuarantine"), &opsv1.RetryQuarantineRequest{Name: "quarantines/site-a.test"})
-	if e := is(t, err, codes.ResourceExhausted, rpcerr.ReasonRateLimited); e.RetryAfter != time.Minute {
+	if e := refusal(t, err, codes.ResourceExhausted, rpcerr.ReasonRateLimited); e.RetryAfter != time.Minute {
 		t.Errorf("retry after %v, want 1m", e.RetryAfter)
 	}
 
@@ -326,14 +326,14 @@ func TestUpdateChannel(t *testing.T) {
 		"soak":                 {Soak: durationpb.New(8 * 24 * time.Hour)},
 	} {
 		_, err := update(ch)
-		e := is(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField)
+		e := refusal(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField)
 		if len(e.Violations) != 1 || e.Violations[0].Field != field {
 			t.Errorf("%s: %v", field, e.Violations)
 		}
 	}
 	for name, dcs := range map[string][]string{"unknown": {"XXX"}, "twice": {"SJC", "SJC"}} {
 		_, err := update(&opsv1.Channel{Waves: []*opsv1.Channel_Wave{{DataCenters: dcs, Bake: bake}, {Bake: bake}}})
-		e := is(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField)
+		e := refusal(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField)
 		if len(e.Violations) != 1 || e.Violations[0].Field != "waves[0].dataCenters" {
 			t.Errorf("%s: %v", name, e.Violations)
 		}

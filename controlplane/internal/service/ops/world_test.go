@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -222,11 +223,16 @@ func (w *world) commands() int {
 }
 
 // is fails the test unless err has the code and the reason.
-func is(t *testing.T, err error, code codes.Code, reason rpcerr.Reason) *rpcerr.Error {
+func is(t *testing.T, err error, code codes.Code, reason rpcerr.Reason) {
 	t.Helper()
-	s := rpcerr.Status(err)
-	var e *rpcerr.Error
-	if s.Code() != code || !asError(err, &e) || e.Reason != reason {
+	_ = refusal(t, err, code, reason)
+}
+
+// refusal is an error that has the code and the reason.
+func refusal(t *testing.T, err error, code codes.Code, reason rpcerr.Reason) *rpcerr.Error {
+	t.Helper()
+	e, ok := errors.AsType[*rpcerr.Error](err)
+	if s := rpcerr.Status(err); !ok || s.Code() != code || e.Reason != reason {
 		t.Fatalf("got %v (%v), want %v %s", s.Code(), err, code, reason)
 	}
 	return e
