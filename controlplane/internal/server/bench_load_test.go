@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -28,6 +29,9 @@ type contender struct {
 	made  [clients]int
 	rates []float64
 	took  []time.Duration
+	// cpu is the processor time that one call cost this process, caller and etcd included,
+	// in microseconds. What else the machine does changes it least of all figures.
+	cpu []float64
 }
 
 // compete runs the contenders in turns, after one turn of each that does not count.
@@ -35,13 +39,26 @@ func compete(b *testing.B, all ...*contender) {
 	b.Helper()
 	for round := range turns + 1 {
 		for _, c := range all {
+			before := cpuTime(b)
 			rate, took := c.run(b)
+			used := cpuTime(b) - before
 			if round > 0 {
 				c.rates = append(c.rates, rate)
+				c.cpu = append(c.cpu, float64(used.Microseconds())/float64(len(took)))
 				c.took = append(c.took, took...)
 			}
 		}
 	}
+}
+
+// cpuTime is what this process used so far.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // run makes calls for one turn and returns how many a second were made, and what each took.

@@ -200,6 +200,7 @@ func emptyCalls(b *testing.B) []*grpc.ClientConn {
 	server := grpc.NewServer()
 	server.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "bench.Empty",
+		HandlerType: (*any)(nil),
 		Methods: []grpc.MethodDesc{{
 			MethodName: "Call",
 			Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
@@ -237,4 +238,3 @@ func dialGRPC(b *testing.B, addr string) []*grpc.ClientConn {
 	}
 	return conns
 }
-

@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -9,8 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -39,76 +38,96 @@ import (
 // The raw transaction is made from a real one: what a call wrote is read back from the
 // store, and the raw clients write as many keys and bytes under as many compares.
 func BenchmarkControlPlane(b *testing.B) {
-	for range b.N {
-		out := &bytes.Buffer{}
-		benchCalls(b, out)
-		benchApplied(b, out)
-		if _, err := out.WriteTo(os.Stdout); err != nil {
-			b.Fatal(err)
-		}
-	}
+	b.Run("Calls", benchCalls)
+	b.Run("Applied", benchApplied)
 }
 
 const benchAccount = "bench"
 
 // benchCalls measures calls of a replica that does not lead, as replicas behind a load
 // balancer do: the engine's work is not in the way of its calls.
-func benchCalls(b *testing.B, out io.Writer) {
+func benchCalls(b *testing.B) {
 	cp := following(b)
-	api := newCaller(b, cp)
-	overTCP, byCall, _ := rawEtcd(b)
-	inside := dialEtcd(b, "unix://"+filepath.Join(cp.Config.DataDir, "etcd", "etcd.sock"))
-	tenant := resource.ForAccount(benchAccount)
+	c := &calls{api: newCaller(b, cp)}
+	c.overTCP, c.byCall, _ = rawEtcd(b)
+	c.inside = dialEtcd(b, "unix://"+filepath.Join(cp.Config.DataDir, "etcd", "etcd.sock"))
+	c.prepare(b)
+	b.Run("UpdateSettings", c.update)
+	b.Run("GetSite", c.get)
+	b.Run("CreateSite", c.create)
+}
 
+// calls are what the calls are compared with.
+type calls struct {
+	api     *caller
+	overTCP []*clientv3.Client
+	byCall  *clientv3.Client
+	// inside reads the control plane's own etcd.
+	inside *clientv3.Client
+}
+
+// prepare gives each client a site with so many versions that an update removes one.
+func (c *calls) prepare(b *testing.B) {
+	var wg sync.WaitGroup
 	for client := range clients {
-		if err := api.createSite(b.Context(), clientDomain(client)); err != nil {
-			b.Fatal(err)
-		}
-		// Until each update removes the oldest version.
-		for n := range 2 * behind {
-			if err := api.updateSettings(b.Context(), client, n); err != nil {
-				b.Fatal(err)
+		wg.Go(func() {
+			err := c.api.createSite(b.Context(), clientDomain(client))
+			for n := 0; n < 2*behind && err == nil; n++ {
+				err = c.api.updateSettings(b.Context(), client, n)
 			}
-		}
+			if err != nil {
+				b.Error(err)
+			}
+		})
 	}
-	t := newTable(out)
+	wg.Wait()
+	if b.Failed() {
+		b.FailNow()
+	}
+}
 
-	update := shapeOf(b, inside, tenant.Site(clientDomain(0)), 1) // the account
-	raw := &contender{name: "raw etcd transaction", do: newRawWriter(b, update, overTCP...).do}
-	rawCall := &contender{name: "raw etcd transaction by function call", do: newRawWriter(b, update, byCall).do}
-	viaGRPC := &contender{name: "UpdateSettings, gRPC", do: api.updateSettings}
-	viaREST := &contender{name: "UpdateSettings, REST", do: api.updateSettingsREST}
-	compete(b, raw, viaGRPC, viaREST, rawCall)
-	t.group(fmt.Sprintf("UpdateSettings (%v)", update), raw, raw, viaGRPC, viaREST, rawCall)
+func (c *calls) update(b *testing.B) {
+	site := resource.ForAccount(benchAccount).Site(clientDomain(0))
+	wrote := shapeOf(b, c.inside, site, 1) // the account
+	raw := &contender{name: "raw etcd transaction", do: newRawWriter(b, wrote, c.overTCP...).do}
+	call := &contender{name: "raw etcd transaction by function call", do: newRawWriter(b, wrote, c.byCall).do}
+	viaGRPC := &contender{name: "UpdateSettings, gRPC", do: c.api.updateSettings}
+	viaREST := &contender{name: "UpdateSettings, REST", do: c.api.updateSettingsREST}
+	compete(b, raw, viaGRPC, viaREST, call)
+	report(fmt.Sprintf("UpdateSettings (%v)", wrote), raw, raw, viaGRPC, viaREST, call)
+}
 
+func (c *calls) create(b *testing.B) {
 	domain := newDomain("shape", 0, 0)
-	if err := api.createSite(b.Context(), domain); err != nil {
+	if err := c.api.createSite(b.Context(), domain); err != nil {
 		b.Fatal(err)
 	}
-	create := shapeOf(b, inside, tenant.Site(domain), 3) // the account, no site, no claim
-	raw = &contender{name: "raw etcd transaction", do: newRawWriter(b, create, overTCP...).do}
-	viaGRPC = &contender{name: "CreateSite, gRPC", do: func(ctx context.Context, client, n int) error {
-		return api.createSite(ctx, newDomain("grpc", client, n))
+	site := resource.ForAccount(benchAccount).Site(domain)
+	wrote := shapeOf(b, c.inside, site, 3) // the account, no site, no claim
+	raw := &contender{name: "raw etcd transaction", do: newRawWriter(b, wrote, c.overTCP...).do}
+	viaGRPC := &contender{name: "CreateSite, gRPC", do: func(ctx context.Context, client, n int) error {
+		return c.api.createSite(ctx, newDomain("grpc", client, n))
 	}}
-	viaREST = &contender{name: "CreateSite, REST", do: func(ctx context.Context, client, n int) error {
-		return api.createSiteREST(ctx, newDomain("rest", client, n))
+	viaREST := &contender{name: "CreateSite, REST", do: func(ctx context.Context, client, n int) error {
+		return c.api.createSiteREST(ctx, newDomain("rest", client, n))
 	}}
 	compete(b, raw, viaGRPC, viaREST)
-	t.group(fmt.Sprintf("CreateSite (%v)", create), raw, raw, viaGRPC, viaREST)
+	report(fmt.Sprintf("CreateSite (%v)", wrote), raw, raw, viaGRPC, viaREST)
+}
 
+func (c *calls) get(b *testing.B) {
 	nothing := emptyCalls(b)
 	empty := &contender{name: "empty gRPC call", do: func(ctx context.Context, client, _ int) error {
 		return nothing[client%len(nothing)].Invoke(ctx, "/bench.Empty/Call", &emptypb.Empty{}, &emptypb.Empty{})
 	}}
-	viaGRPC = &contender{name: "GetSite, gRPC", do: api.getSite}
-	viaREST = &contender{name: "GetSite, REST", do: api.getSiteREST}
-	rawGet := &contender{name: "raw etcd linearizable get", do: func(ctx context.Context, client, _ int) error {
-		_, err := overTCP[client%len(overTCP)].Get(ctx, "x")
+	viaGRPC := &contender{name: "GetSite, gRPC", do: c.api.getSite}
+	viaREST := &contender{name: "GetSite, REST", do: c.api.getSiteREST}
+	rawGet := &contender{name: "raw etcd get", do: func(ctx context.Context, client, _ int) error {
+		_, err := c.overTCP[client%len(c.overTCP)].Get(ctx, "x")
 		return err
 	}}
 	compete(b, empty, viaGRPC, viaREST, rawGet)
-	t.group("GetSite (linearizable)", empty, empty, viaGRPC, viaREST, rawGet)
-	t.print()
+	report("GetSite, linearizable", empty, empty, viaGRPC, viaREST, rawGet)
 }
 
 // following starts a control plane that stays a follower: somebody else holds the lease.
@@ -235,33 +254,3 @@ func (c *caller) rest(ctx context.Context, method, path, body string) error {
 	}
 	return err
 }
-
-// table prints results.
-type table struct{ w *tabwriter.Writer }
-
-func newTable(out io.Writer) *table {
-	return &table{tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)}
-}
-
-func (t *table) line(cells ...any) {
-	for _, c := range cells {
-		_, _ = fmt.Fprintf(t.w, "%v\t", c)
-	}
-	_, _ = fmt.Fprintln(t.w)
-}
-
-// group prints contenders beside one of them.
-func (t *table) group(title string, beside *contender, all ...*contender) {
-	t.line(title, "per s", "p50 ms", "p99 ms", "part of "+beside.name)
-	for _, c := range all {
-		part := fmt.Sprintf("%.2f", ratio(c, beside))
-		t.line(c.name, fmt.Sprintf("%.0f", median(c.rates)), ms(quantile(c.took, 0.5)), ms(quantile(c.took, 0.99)), part)
-	}
-	t.line()
-}
-
-func (t *table) print() { _ = t.w.Flush() }
-
-func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/float64(time.Millisecond)) }
-
-var _ = clientv3.OpGet
