@@ -103,6 +103,8 @@ func (s *server) run(ctx context.Context, boot string) error {
 		StorePath: filepath.Join(cfg.Dir, s.dataCenter, s.name+".db"), Applier: p,
 		Boot: boot, Version: cfg.Version, NoSync: true, StagingQuota: cfg.StagingQuota,
 		ApplyTimeout: cfg.ApplyTimeout, ApplyGrace: applyGrace, HealthInterval: cfg.HealthInterval,
+		// Nothing is far away here, so nobody need be patient.
+		BackoffMax: time.Second,
 		Clock: cfg.Clock, Logger: cfg.Logger,
 	})
 	if err != nil {
