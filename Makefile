@@ -69,7 +69,12 @@ vuln: $(GOVULNCHECK) ## Look for known vulnerabilities in called code
 ##@ Measure
 
 .PHONY: bench
-bench: ## Run the benchmarks (one package: PKG=./controlplane/internal/compile)
+bench: ## Measure the API and the way to the edge beside raw etcd and gRPC
+	@$(GO) test -count 1 -timeout 30m -run '^$$' -bench '^BenchmarkControlPlane$$' -benchtime 1x $(ARGS) \
+		./controlplane/internal/server
+
+.PHONY: microbench
+microbench: ## Run the packages' own benchmarks (one: PKG=./controlplane/internal/compile)
 	@$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem $(or $(PKG),./...)
 
 .PHONY: fuzz
