@@ -29,7 +29,7 @@ func TestConfig(t *testing.T) {
 }
 
 func TestForwardBackSideways(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, func(c *edge.Config) { c.NoSync = false })
 	w.start()
 	one := w.release(wire.Routine, site("a", "1", "b", "1"))
 	two := w.release(wire.Routine, site("a", "2", "c", "1"))

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -44,18 +45,15 @@ func (a *Agent) reportStream(ctx context.Context, client edgev1.EdgeServiceClien
 		return false, err
 	}
 	answers, ended := make(chan time.Duration), make(chan error, 1)
-	go receive(ctx, stream, answers, ended)
-	defer func() {
-		cancel()
-		_ = <-ended // it was told already
-	}()
+	var receiving sync.WaitGroup
+	receiving.Go(func() { receive(ctx, stream, answers, ended) })
+	defer receiving.Wait()
+	defer cancel()
 	interval := a.cfg.ReportInterval
 	for {
 		if err := stream.Send(a.snapshot()); err != nil {
 			cancel()
-			cause := <-ended // says more than the failed sending
-			ended <- cause
-			return taken, cause
+			return taken, <-ended // says more than the failed sending
 		}
 		due := a.cfg.Clock.NewTimer(interval)
 		for waiting := true; waiting; {
@@ -64,7 +62,6 @@ func (a *Agent) reportStream(ctx context.Context, client edgev1.EdgeServiceClien
 				due.Stop()
 				return taken, ctx.Err()
 			case err := <-ended:
-				ended <- err
 				due.Stop()
 				return taken, err
 			case wanted := <-answers:
