@@ -34,7 +34,7 @@ func TestREADME(t *testing.T) {
 	want := [][]string{
 		{`"name":\s*"accounts/acme"`, `"state":\s*"PENDING"`, `"nameServers":\s*\[\s*"[a-z]+\.ns\.`},
 		{},
-		{`"enabled":\s*true`, `"state":\s*"LIVE"`, `"appliedDataCenters":\s*23\s*$`},
+		{`"enabled":\s*true`, `"appliedDataCenters":\s*23\n"state":\s*"LIVE"\s*\z`},
 		{`"effect":\s*"REJECT"`, `"domain":\s*"bad\.test"`, `"reason":\s*"bug tour: refused`},
 		{`"browserTtlSeconds":\s*300`, `"LIVE"`, `"document":\s*"site/bad\.test"`},
 		{`"state":\s*"[A-Z]+"`, `"state":\s*"HEALTHY"\n"state":\s*"HEALTHY"`, `"summary":\s*".+"`},

@@ -24,7 +24,7 @@ func (cp *ControlPlane) Servers() map[string]JSON {
 	cp.t.Helper()
 	op := cp.REST(cp.Operator)
 	out := map[string]JSON{}
-	for _, dc := range op.Get("/v1/dataCenters").Objects("dataCenters") {
+	for _, dc := range op.Get("/v1/dataCenters?pageSize=1000").Objects("dataCenters") {
 		for _, server := range op.Get("/v1/" + dc.Text("name") + "/servers").Objects("servers") {
 			out[strings.TrimPrefix(server.Text("name"), "dataCenters/")] = server
 		}
@@ -58,12 +58,7 @@ func (cp *ControlPlane) Releases(channel string) []JSON {
 func (cp *ControlPlane) Converged() {
 	cp.t.Helper()
 	var why string
-	defer func() {
-		if cp.t.Failed() {
-			cp.t.Log("not converged: ", why)
-		}
-	}()
-	cp.Eventually("all servers hold the same state", func() bool {
+	cp.eventually(5*poll, func() string { return "converged: " + why }, func() bool {
 		why = cp.divergence()
 		return why == ""
 	})
@@ -82,8 +77,8 @@ func (cp *ControlPlane) divergence() string {
 		hashes[name] = op.Get(fmt.Sprintf("/v1/%s/releases/%d", ch.Text("name"), ch.Int("live"))).Text("stateHash")
 	}
 	servers := cp.Servers()
-	if len(servers) != Servers {
-		return fmt.Sprintf("%d servers report", len(servers))
+	if want := 2 * len(op.Get("/v1/dataCenters?pageSize=1000").Objects("dataCenters")); len(servers) != want {
+		return fmt.Sprintf("%d of %d servers report", len(servers), want)
 	}
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
 		s := servers[name]
@@ -99,9 +94,3 @@ func (cp *ControlPlane) divergence() string {
 	}
 	return ""
 }
-
-// The simulated fleet.
-const (
-	DataCenters = 23
-	Servers     = 2 * DataCenters
-)

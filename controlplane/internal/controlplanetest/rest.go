@@ -29,17 +29,9 @@ func newHTTPClient() *http.Client {
 	}
 }
 
-// NewREST returns a client of a server that another process runs, such as
-// `http://127.0.0.1:8080`. Its idle connections are closed when the test ends.
-func NewREST(t testing.TB, base, token string) *REST {
-	c := newHTTPClient()
-	t.Cleanup(c.CloseIdleConnections)
-	return &REST{t: t, client: c, base: base, token: token}
-}
-
 // REST returns a client with a token; empty for none. It is good until the next Stop.
 func (cp *ControlPlane) REST(token string) *REST {
-	return &REST{t: cp.t, client: cp.http, base: "http://" + cp.Server.HTTPAddr(), token: token}
+	return &REST{t: cp.t, client: cp.http, base: cp.base, token: token}
 }
 
 // For returns the same client for a subtest, which then fails in its own name.

@@ -23,6 +23,8 @@ type ControlPlane struct {
 	// Operator is the operators' token.
 	Operator string
 
+	// base is the address of the REST API.
+	base string
 	http *http.Client
 }
 
@@ -84,12 +86,27 @@ func (cp *ControlPlane) Start() {
 	if err != nil {
 		cp.t.Fatalf("start: %v", err)
 	}
-	cp.Server, cp.http = s, newHTTPClient()
-	b, err := os.ReadFile(filepath.Join(cp.Config.DataDir, "operator.token"))
+	cp.Server, cp.http, cp.base = s, newHTTPClient(), "http://"+s.HTTPAddr()
+	cp.Operator = operatorToken(cp.t, cp.Config.DataDir)
+}
+
+// Attach returns a control plane that another process runs, at an address such as
+// `http://127.0.0.1:8080`, with its state in a data directory. It has no Server, and who
+// attached it starts and stops it.
+func Attach(t testing.TB, base, dataDir string) *ControlPlane {
+	t.Helper()
+	cp := &ControlPlane{t: t, base: base, http: newHTTPClient(), Operator: operatorToken(t, dataDir)}
+	t.Cleanup(cp.http.CloseIdleConnections)
+	return cp
+}
+
+func operatorToken(t testing.TB, dataDir string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dataDir, "operator.token"))
 	if err != nil {
-		cp.t.Fatalf("operator's token: %v", err)
+		t.Fatalf("operator's token: %v", err)
 	}
-	cp.Operator = strings.TrimSpace(string(b))
+	return strings.TrimSpace(string(b))
 }
 
 // Stop stops the control plane cleanly.

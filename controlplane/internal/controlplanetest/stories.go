@@ -11,19 +11,24 @@ import (
 const Patience = 45 * time.Second
 
 // poll is how often a story looks again.
-const poll = 20 * time.Millisecond
+const poll = 50 * time.Millisecond
 
 // Eventually waits until done says so, and fails the test with what when it does not.
 func (cp *ControlPlane) Eventually(what string, done func() bool) {
 	cp.t.Helper()
+	cp.eventually(poll, func() string { return what }, done)
+}
+
+func (cp *ControlPlane) eventually(every time.Duration, what func() string, done func() bool) {
+	cp.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	tick := time.NewTicker(poll)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-ctx.Done():
-			cp.t.Fatalf("not within %v: %s", Patience, what)
+			cp.t.Fatalf("not within %v: %s", Patience, what())
 		case <-tick.C:
 		}
 	}
@@ -58,13 +63,11 @@ func (cp *ControlPlane) Live(c *REST, account, domain string) JSON {
 func (cp *ControlPlane) Propagates(c *REST, account, domain, state string) JSON {
 	cp.t.Helper()
 	var last JSON
-	defer func() {
-		if cp.t.Failed() {
-			cp.t.Logf("last seen of %s: version %s, state %s, %s of %s data centers, reason %q", domain, last.Text("version"),
-				last.Text("state"), last.Text("appliedDataCenters"), last.Text("totalDataCenters"), last.Text("reason"))
-		}
-	}()
-	cp.Eventually(domain+" is "+state, func() bool {
+	told := func() string {
+		return fmt.Sprintf("%s is %s; version %s is %s in %s of %s data centers, reason %q", domain, state, last.Text("version"),
+			last.Text("state"), last.Text("appliedDataCenters"), last.Text("totalDataCenters"), last.Text("reason"))
+	}
+	cp.eventually(poll, told, func() bool {
 		last = c.Get("/v1/accounts/" + account + "/sites/" + domain + "/propagation")
 		return last.Text("state") == state
 	})
