@@ -24,8 +24,8 @@ type stores struct {
 }
 
 // openStores starts or reaches etcd. On failure nothing stays open.
-func openStores(ctx context.Context, c *Config, log *slog.Logger) (s *stores, err error) {
-	s = &stores{}
+func openStores(ctx context.Context, c *Config, log *slog.Logger) (_ *stores, err error) {
+	s := &stores{}
 	defer func() {
 		if err != nil {
 			s.Close()
