@@ -7,9 +7,11 @@
 package breakwaterv1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -84,6 +86,193 @@ func (NetworkStatus_State) EnumDescriptor() ([]byte, []int) {
 	return file_breakwater_v1_status_proto_rawDescGZIP(), []int{0, 0}
 }
 
+// State says whether it is over.
+type Incident_State int32
+
+const (
+	// Not given.
+	Incident_STATE_UNSPECIFIED Incident_State = 0
+	// It goes on.
+	Incident_OPEN Incident_State = 1
+	// It is over.
+	Incident_RESOLVED Incident_State = 2
+)
+
+// Enum value maps for Incident_State.
+var (
+	Incident_State_name = map[int32]string{
+		0: "STATE_UNSPECIFIED",
+		1: "OPEN",
+		2: "RESOLVED",
+	}
+	Incident_State_value = map[string]int32{
+		"STATE_UNSPECIFIED": 0,
+		"OPEN":              1,
+		"RESOLVED":          2,
+	}
+)
+
+func (x Incident_State) Enum() *Incident_State {
+	p := new(Incident_State)
+	*p = x
+	return p
+}
+
+func (x Incident_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Incident_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_breakwater_v1_status_proto_enumTypes[1].Descriptor()
+}
+
+func (Incident_State) Type() protoreflect.EnumType {
+	return &file_breakwater_v1_status_proto_enumTypes[1]
+}
+
+func (x Incident_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Incident_State.Descriptor instead.
+func (Incident_State) EnumDescriptor() ([]byte, []int) {
+	return file_breakwater_v1_status_proto_rawDescGZIP(), []int{1, 0}
+}
+
+// Cause is what opened it.
+type Incident_Cause int32
+
+const (
+	// Not given.
+	Incident_CAUSE_UNSPECIFIED Incident_Cause = 0
+	// A release hurt a data center.
+	Incident_HARMFUL_RELEASE Incident_Cause = 1
+	// Documents that concern more than one account are held at their good versions.
+	Incident_QUARANTINE Incident_Cause = 2
+	// Data centers do not report any more.
+	Incident_DATA_CENTERS_LOST Incident_Cause = 3
+	// An operator saw it.
+	Incident_OPERATOR_REPORT Incident_Cause = 4
+)
+
+// Enum value maps for Incident_Cause.
+var (
+	Incident_Cause_name = map[int32]string{
+		0: "CAUSE_UNSPECIFIED",
+		1: "HARMFUL_RELEASE",
+		2: "QUARANTINE",
+		3: "DATA_CENTERS_LOST",
+		4: "OPERATOR_REPORT",
+	}
+	Incident_Cause_value = map[string]int32{
+		"CAUSE_UNSPECIFIED": 0,
+		"HARMFUL_RELEASE":   1,
+		"QUARANTINE":        2,
+		"DATA_CENTERS_LOST": 3,
+		"OPERATOR_REPORT":   4,
+	}
+)
+
+func (x Incident_Cause) Enum() *Incident_Cause {
+	p := new(Incident_Cause)
+	*p = x
+	return p
+}
+
+func (x Incident_Cause) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Incident_Cause) Descriptor() protoreflect.EnumDescriptor {
+	return file_breakwater_v1_status_proto_enumTypes[2].Descriptor()
+}
+
+func (Incident_Cause) Type() protoreflect.EnumType {
+	return &file_breakwater_v1_status_proto_enumTypes[2]
+}
+
+func (x Incident_Cause) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Incident_Cause.Descriptor instead.
+func (Incident_Cause) EnumDescriptor() ([]byte, []int) {
+	return file_breakwater_v1_status_proto_rawDescGZIP(), []int{1, 1}
+}
+
+// Kind is what the line tells.
+type Incident_Entry_Kind int32
+
+const (
+	// Not given.
+	Incident_Entry_KIND_UNSPECIFIED Incident_Entry_Kind = 0
+	// Harm showed.
+	Incident_Entry_DETECTED Incident_Entry_Kind = 1
+	// A release was taken back.
+	Incident_Entry_ROLLED_BACK Incident_Entry_Kind = 2
+	// The changes at fault are looked for by halving.
+	Incident_Entry_SEARCHING Incident_Entry_Kind = 3
+	// A document was isolated.
+	Incident_Entry_QUARANTINED Incident_Entry_Kind = 4
+	// Something waits for an operator.
+	Incident_Entry_HELD Incident_Entry_Kind = 5
+	// It is over.
+	Incident_Entry_RECOVERED Incident_Entry_Kind = 6
+	// An operator's words.
+	Incident_Entry_UPDATE Incident_Entry_Kind = 7
+)
+
+// Enum value maps for Incident_Entry_Kind.
+var (
+	Incident_Entry_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "DETECTED",
+		2: "ROLLED_BACK",
+		3: "SEARCHING",
+		4: "QUARANTINED",
+		5: "HELD",
+		6: "RECOVERED",
+		7: "UPDATE",
+	}
+	Incident_Entry_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"DETECTED":         1,
+		"ROLLED_BACK":      2,
+		"SEARCHING":        3,
+		"QUARANTINED":      4,
+		"HELD":             5,
+		"RECOVERED":        6,
+		"UPDATE":           7,
+	}
+)
+
+func (x Incident_Entry_Kind) Enum() *Incident_Entry_Kind {
+	p := new(Incident_Entry_Kind)
+	*p = x
+	return p
+}
+
+func (x Incident_Entry_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Incident_Entry_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_breakwater_v1_status_proto_enumTypes[3].Descriptor()
+}
+
+func (Incident_Entry_Kind) Type() protoreflect.EnumType {
+	return &file_breakwater_v1_status_proto_enumTypes[3]
+}
+
+func (x Incident_Entry_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Incident_Entry_Kind.Descriptor instead.
+func (Incident_Entry_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_breakwater_v1_status_proto_rawDescGZIP(), []int{1, 0, 0}
+}
+
 // NetworkStatus is how the network does now.
 type NetworkStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -94,7 +283,9 @@ type NetworkStatus struct {
 	// Every data center.
 	DataCenters []*NetworkStatus_DataCenter `protobuf:"bytes,3,rep,name=data_centers,json=dataCenters,proto3" json:"data_centers,omitempty"`
 	// When this was seen.
-	ObserveTime   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=observe_time,json=observeTime,proto3" json:"observe_time,omitempty"`
+	ObserveTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=observe_time,json=observeTime,proto3" json:"observe_time,omitempty"`
+	// The open incidents, newest first, at most 20 of them.
+	Incidents     []*Incident `protobuf:"bytes,5,rep,name=incidents,proto3" json:"incidents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -157,6 +348,545 @@ func (x *NetworkStatus) GetObserveTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *NetworkStatus) GetIncidents() []*Incident {
+	if x != nil {
+		return x.Incidents
+	}
+	return nil
+}
+
+// An Incident is something that went wrong, as the public may know it: it never names a
+// customer.
+type Incident struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource name, `incidents/{id}`. IDs order by time.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What happened, in one line.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// Whether it is over.
+	State Incident_State `protobuf:"varint,3,opt,name=state,proto3,enum=breakwater.v1.Incident_State" json:"state,omitempty"`
+	// What opened it.
+	Cause Incident_Cause `protobuf:"varint,4,opt,name=cause,proto3,enum=breakwater.v1.Incident_Cause" json:"cause,omitempty"`
+	// The channel whose release hurt; empty where there is none.
+	Channel string `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
+	// The codes of the data centers that were hurt or lost.
+	DataCenters []string `protobuf:"bytes,6,rep,name=data_centers,json=dataCenters,proto3" json:"data_centers,omitempty"`
+	// How many sites had a change in the releases that hurt: these changes waited. Never
+	// which.
+	AffectedSites int32 `protobuf:"varint,7,opt,name=affected_sites,json=affectedSites,proto3" json:"affected_sites,omitempty"`
+	// How many documents were isolated.
+	QuarantinedDocuments int32 `protobuf:"varint,8,opt,name=quarantined_documents,json=quarantinedDocuments,proto3" json:"quarantined_documents,omitempty"`
+	// When it began.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// When it changed last.
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// When it was over; absent while it is not.
+	ResolveTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=resolve_time,json=resolveTime,proto3" json:"resolve_time,omitempty"`
+	// What happened and what was done, oldest first, at most 100 lines; absent in lists.
+	Timeline []*Incident_Entry `protobuf:"bytes,12,rep,name=timeline,proto3" json:"timeline,omitempty"`
+	// Covers what operators may change.
+	Etag          string `protobuf:"bytes,13,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Incident) Reset() {
+	*x = Incident{}
+	mi := &file_breakwater_v1_status_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Incident) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Incident) ProtoMessage() {}
+
+func (x *Incident) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_v1_status_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Incident.ProtoReflect.Descriptor instead.
+func (*Incident) Descriptor() ([]byte, []int) {
+	return file_breakwater_v1_status_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Incident) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Incident) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Incident) GetState() Incident_State {
+	if x != nil {
+		return x.State
+	}
+	return Incident_STATE_UNSPECIFIED
+}
+
+func (x *Incident) GetCause() Incident_Cause {
+	if x != nil {
+		return x.Cause
+	}
+	return Incident_CAUSE_UNSPECIFIED
+}
+
+func (x *Incident) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *Incident) GetDataCenters() []string {
+	if x != nil {
+		return x.DataCenters
+	}
+	return nil
+}
+
+func (x *Incident) GetAffectedSites() int32 {
+	if x != nil {
+		return x.AffectedSites
+	}
+	return 0
+}
+
+func (x *Incident) GetQuarantinedDocuments() int32 {
+	if x != nil {
+		return x.QuarantinedDocuments
+	}
+	return 0
+}
+
+func (x *Incident) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *Incident) GetUpdateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdateTime
+	}
+	return nil
+}
+
+func (x *Incident) GetResolveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ResolveTime
+	}
+	return nil
+}
+
+func (x *Incident) GetTimeline() []*Incident_Entry {
+	if x != nil {
+		return x.Timeline
+	}
+	return nil
+}
+
+func (x *Incident) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+// The request of ListIncidents.
+type ListIncidentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most so many results; 50 when left out, at most 1,000.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The nextPageToken of the page before.
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// An AIP-160 filter over the returned fields, such as `state = OPEN`.
+	Filter        string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIncidentsRequest) Reset() {
+	*x = ListIncidentsRequest{}
+	mi := &file_breakwater_v1_status_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIncidentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIncidentsRequest) ProtoMessage() {}
+
+func (x *ListIncidentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_v1_status_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIncidentsRequest.ProtoReflect.Descriptor instead.
+func (*ListIncidentsRequest) Descriptor() ([]byte, []int) {
+	return file_breakwater_v1_status_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ListIncidentsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListIncidentsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListIncidentsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+// The response of ListIncidents.
+type ListIncidentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The incidents, newest first.
+	Incidents []*Incident `protobuf:"bytes,1,rep,name=incidents,proto3" json:"incidents,omitempty"`
+	// The token of the next page; empty on the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIncidentsResponse) Reset() {
+	*x = ListIncidentsResponse{}
+	mi := &file_breakwater_v1_status_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIncidentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIncidentsResponse) ProtoMessage() {}
+
+func (x *ListIncidentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_v1_status_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIncidentsResponse.ProtoReflect.Descriptor instead.
+func (*ListIncidentsResponse) Descriptor() ([]byte, []int) {
+	return file_breakwater_v1_status_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ListIncidentsResponse) GetIncidents() []*Incident {
+	if x != nil {
+		return x.Incidents
+	}
+	return nil
+}
+
+func (x *ListIncidentsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// The request of GetIncident.
+type GetIncidentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The incident's name.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetIncidentRequest) Reset() {
+	*x = GetIncidentRequest{}
+	mi := &file_breakwater_v1_status_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetIncidentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetIncidentRequest) ProtoMessage() {}
+
+func (x *GetIncidentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_v1_status_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetIncidentRequest.ProtoReflect.Descriptor instead.
+func (*GetIncidentRequest) Descriptor() ([]byte, []int) {
+	return file_breakwater_v1_status_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetIncidentRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// The request of CreateIncident.
+type CreateIncidentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The incident: its title, and the data centers where that says something.
+	Incident *Incident `protobuf:"bytes,1,opt,name=incident,proto3" json:"incident,omitempty"`
+	// The idempotency key, in REST the header Idempotency-Key.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Checks everything and stores nothing.
+	ValidateOnly  bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateIncidentRequest) Reset() {
+	*x = CreateIncidentRequest{}
+	mi := &file_breakwater_v1_status_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateIncidentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateIncidentRequest) ProtoMessage() {}
+
+func (x *CreateIncidentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_v1_status_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateIncidentRequest.ProtoReflect.Descriptor instead.
+func (*CreateIncidentRequest) Descriptor() ([]byte, []int) {
+	return file_breakwater_v1_status_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CreateIncidentRequest) GetIncident() *Incident {
+	if x != nil {
+		return x.Incident
+	}
+	return nil
+}
+
+func (x *CreateIncidentRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CreateIncidentRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// The request of UpdateIncident.
+type UpdateIncidentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The incident, with the new values.
+	Incident *Incident `protobuf:"bytes,1,opt,name=incident,proto3" json:"incident,omitempty"`
+	// Which fields change, `title`, `state` and `dataCenters`; the fields that are set when
+	// left out.
+	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	// The idempotency key, in REST the header Idempotency-Key.
+	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Checks everything and stores nothing.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateIncidentRequest) Reset() {
+	*x = UpdateIncidentRequest{}
+	mi := &file_breakwater_v1_status_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateIncidentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateIncidentRequest) ProtoMessage() {}
+
+func (x *UpdateIncidentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_v1_status_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateIncidentRequest.ProtoReflect.Descriptor instead.
+func (*UpdateIncidentRequest) Descriptor() ([]byte, []int) {
+	return file_breakwater_v1_status_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *UpdateIncidentRequest) GetIncident() *Incident {
+	if x != nil {
+		return x.Incident
+	}
+	return nil
+}
+
+func (x *UpdateIncidentRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+func (x *UpdateIncidentRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *UpdateIncidentRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// The request of AddIncidentUpdate.
+type AddIncidentUpdateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The incident's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What operators want the public to know.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// The idempotency key, in REST the header Idempotency-Key.
+	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Checks everything and stores nothing.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddIncidentUpdateRequest) Reset() {
+	*x = AddIncidentUpdateRequest{}
+	mi := &file_breakwater_v1_status_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddIncidentUpdateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddIncidentUpdateRequest) ProtoMessage() {}
+
+func (x *AddIncidentUpdateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_v1_status_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddIncidentUpdateRequest.ProtoReflect.Descriptor instead.
+func (*AddIncidentUpdateRequest) Descriptor() ([]byte, []int) {
+	return file_breakwater_v1_status_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AddIncidentUpdateRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AddIncidentUpdateRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *AddIncidentUpdateRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *AddIncidentUpdateRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 // The request of GetStatus.
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -166,7 +896,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_breakwater_v1_status_proto_msgTypes[1]
+	mi := &file_breakwater_v1_status_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -178,7 +908,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_v1_status_proto_msgTypes[1]
+	mi := &file_breakwater_v1_status_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -191,7 +921,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_breakwater_v1_status_proto_rawDescGZIP(), []int{1}
+	return file_breakwater_v1_status_proto_rawDescGZIP(), []int{8}
 }
 
 // DataCenter is one data center.
@@ -209,7 +939,7 @@ type NetworkStatus_DataCenter struct {
 
 func (x *NetworkStatus_DataCenter) Reset() {
 	*x = NetworkStatus_DataCenter{}
-	mi := &file_breakwater_v1_status_proto_msgTypes[2]
+	mi := &file_breakwater_v1_status_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -221,7 +951,7 @@ func (x *NetworkStatus_DataCenter) String() string {
 func (*NetworkStatus_DataCenter) ProtoMessage() {}
 
 func (x *NetworkStatus_DataCenter) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_v1_status_proto_msgTypes[2]
+	mi := &file_breakwater_v1_status_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -258,16 +988,81 @@ func (x *NetworkStatus_DataCenter) GetServing() bool {
 	return false
 }
 
+// Entry is one line of the timeline.
+type Incident_Entry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When.
+	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// What the line tells.
+	Kind Incident_Entry_Kind `protobuf:"varint,2,opt,name=kind,proto3,enum=breakwater.v1.Incident_Entry_Kind" json:"kind,omitempty"`
+	// In words.
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Incident_Entry) Reset() {
+	*x = Incident_Entry{}
+	mi := &file_breakwater_v1_status_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Incident_Entry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Incident_Entry) ProtoMessage() {}
+
+func (x *Incident_Entry) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_v1_status_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Incident_Entry.ProtoReflect.Descriptor instead.
+func (*Incident_Entry) Descriptor() ([]byte, []int) {
+	return file_breakwater_v1_status_proto_rawDescGZIP(), []int{1, 0}
+}
+
+func (x *Incident_Entry) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Incident_Entry) GetKind() Incident_Entry_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Incident_Entry_KIND_UNSPECIFIED
+}
+
+func (x *Incident_Entry) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 var File_breakwater_v1_status_proto protoreflect.FileDescriptor
 
 const file_breakwater_v1_status_proto_rawDesc = "" +
 	"\n" +
-	"\x1abreakwater/v1/status.proto\x12\rbreakwater.v1\x1a\x1abreakwater/v1/access.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x03\n" +
+	"\x1abreakwater/v1/status.proto\x12\rbreakwater.v1\x1a\x1abreakwater/v1/access.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\x03\n" +
 	"\rNetworkStatus\x128\n" +
 	"\x05state\x18\x01 \x01(\x0e2\".breakwater.v1.NetworkStatus.StateR\x05state\x12\x18\n" +
 	"\asummary\x18\x02 \x01(\tR\asummary\x12J\n" +
 	"\fdata_centers\x18\x03 \x03(\v2'.breakwater.v1.NetworkStatus.DataCenterR\vdataCenters\x12=\n" +
-	"\fobserve_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vobserveTime\x1a[\n" +
+	"\fobserve_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vobserveTime\x125\n" +
+	"\tincidents\x18\x05 \x03(\v2\x17.breakwater.v1.IncidentR\tincidents\x1a[\n" +
 	"\n" +
 	"DataCenter\x12\x1f\n" +
 	"\vdata_center\x18\x01 \x01(\tR\n" +
@@ -279,12 +1074,89 @@ const file_breakwater_v1_status_proto_rawDesc = "" +
 	"\vOPERATIONAL\x10\x01\x12\f\n" +
 	"\bDEGRADED\x10\x02\x12\x12\n" +
 	"\x0ePARTIAL_OUTAGE\x10\x03\x12\x10\n" +
-	"\fMAJOR_OUTAGE\x10\x04\"\x12\n" +
+	"\fMAJOR_OUTAGE\x10\x04\"\x8b\t\n" +
+	"\bIncident\x12\x17\n" +
+	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12!\n" +
+	"\x05title\x18\x02 \x01(\tB\v\xe0A\x02\xbaH\x05r\x03\x18\xc8\x01R\x05title\x12=\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x1d.breakwater.v1.Incident.StateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x128\n" +
+	"\x05cause\x18\x04 \x01(\x0e2\x1d.breakwater.v1.Incident.CauseB\x03\xe0A\x03R\x05cause\x12\x1d\n" +
+	"\achannel\x18\x05 \x01(\tB\x03\xe0A\x03R\achannel\x124\n" +
+	"\fdata_centers\x18\x06 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\xe8\a\"\x06r\x04\x10\x01\x18\x10R\vdataCenters\x12*\n" +
+	"\x0eaffected_sites\x18\a \x01(\x05B\x03\xe0A\x03R\raffectedSites\x128\n" +
+	"\x15quarantined_documents\x18\b \x01(\x05B\x03\xe0A\x03R\x14quarantinedDocuments\x12>\n" +
+	"\n" +
+	"start_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\tstartTime\x12@\n" +
+	"\vupdate_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
+	"updateTime\x12B\n" +
+	"\fresolve_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vresolveTime\x12>\n" +
+	"\btimeline\x18\f \x03(\v2\x1d.breakwater.v1.Incident.EntryB\x03\xe0A\x03R\btimeline\x12\x12\n" +
+	"\x04etag\x18\r \x01(\tR\x04etag\x1a\x86\x02\n" +
+	"\x05Entry\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x126\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\".breakwater.v1.Incident.Entry.KindR\x04kind\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\x80\x01\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bDETECTED\x10\x01\x12\x0f\n" +
+	"\vROLLED_BACK\x10\x02\x12\r\n" +
+	"\tSEARCHING\x10\x03\x12\x0f\n" +
+	"\vQUARANTINED\x10\x04\x12\b\n" +
+	"\x04HELD\x10\x05\x12\r\n" +
+	"\tRECOVERED\x10\x06\x12\n" +
+	"\n" +
+	"\x06UPDATE\x10\a\"6\n" +
+	"\x05State\x12\x15\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04OPEN\x10\x01\x12\f\n" +
+	"\bRESOLVED\x10\x02\"o\n" +
+	"\x05Cause\x12\x15\n" +
+	"\x11CAUSE_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fHARMFUL_RELEASE\x10\x01\x12\x0e\n" +
+	"\n" +
+	"QUARANTINE\x10\x02\x12\x15\n" +
+	"\x11DATA_CENTERS_LOST\x10\x03\x12\x13\n" +
+	"\x0fOPERATOR_REPORT\x10\x04:C\xeaA@\n" +
+	"\x13breakwater/Incident\x12\x14incidents/{incident}*\tincidents2\bincident\"}\n" +
+	"\x14ListIncidentsRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12 \n" +
+	"\x06filter\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"v\n" +
+	"\x15ListIncidentsResponse\x125\n" +
+	"\tincidents\x18\x01 \x03(\v2\x17.breakwater.v1.IncidentR\tincidents\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"-\n" +
+	"\x12GetIncidentRequest\x12\x17\n" +
+	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x02R\x04name\"\x9b\x01\n" +
+	"\x15CreateIncidentRequest\x12>\n" +
+	"\bincident\x18\x01 \x01(\v2\x17.breakwater.v1.IncidentB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\bincident\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"\xd8\x01\n" +
+	"\x15UpdateIncidentRequest\x12>\n" +
+	"\bincident\x18\x01 \x01(\v2\x17.breakwater.v1.IncidentB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\bincident\x12;\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x9a\x01\n" +
+	"\x18AddIncidentUpdateRequest\x12\x17\n" +
+	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x02R\x04name\x12!\n" +
+	"\x04text\x18\x02 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xe8\aR\x04text\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x12\n" +
 	"\x10GetStatusRequest2\x81\x01\n" +
 	"\rStatusService\x12p\n" +
 	"\tGetStatus\x12\x1f.breakwater.v1.GetStatusRequest\x1a\x1c.breakwater.v1.NetworkStatus\"$\xaa\xab(\x0e\b\x01\x12\n" +
 	"status.get\x82\xd3\xe4\x93\x02\f\x12\n" +
-	"/v1/statusBEZCgithub.com/breakwater-cdn/breakwater/api/breakwater/v1;breakwaterv1b\x06proto3"
+	"/v1/status2\xe9\x05\n" +
+	"\x0fIncidentService\x12\x87\x01\n" +
+	"\rListIncidents\x12#.breakwater.v1.ListIncidentsRequest\x1a$.breakwater.v1.ListIncidentsResponse\"+\xaa\xab(\x12\b\x01\x12\x0eincidents.list\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/incidents\x12~\n" +
+	"\vGetIncident\x12!.breakwater.v1.GetIncidentRequest\x1a\x17.breakwater.v1.Incident\"3\xaa\xab(\x11\b\x01\x12\rincidents.get\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/{name=incidents/*}\x12\x8a\x01\n" +
+	"\x0eCreateIncident\x12$.breakwater.v1.CreateIncidentRequest\x1a\x17.breakwater.v1.Incident\"9\xaa\xab(\x16\b\x05\x12\x10incidents.create \x01\x82\xd3\xe4\x93\x02\x19:\bincident\"\r/v1/incidents\x12\x9c\x01\n" +
+	"\x0eUpdateIncident\x12$.breakwater.v1.UpdateIncidentRequest\x1a\x17.breakwater.v1.Incident\"K\xaa\xab(\x16\b\x05\x12\x10incidents.update \x01\x82\xd3\xe4\x93\x02+:\bincident2\x1f/v1/{incident.name=incidents/*}\x12\x9f\x01\n" +
+	"\x11AddIncidentUpdate\x12'.breakwater.v1.AddIncidentUpdateRequest\x1a\x17.breakwater.v1.Incident\"H\xaa\xab(\x19\b\x05\x12\x13incidents.addUpdate \x01\x82\xd3\xe4\x93\x02%:\x01*\" /v1/{name=incidents/*}:addUpdateBEZCgithub.com/breakwater-cdn/breakwater/api/breakwater/v1;breakwaterv1b\x06proto3"
 
 var (
 	file_breakwater_v1_status_proto_rawDescOnce sync.Once
@@ -298,26 +1170,61 @@ func file_breakwater_v1_status_proto_rawDescGZIP() []byte {
 	return file_breakwater_v1_status_proto_rawDescData
 }
 
-var file_breakwater_v1_status_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_breakwater_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_breakwater_v1_status_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_breakwater_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_breakwater_v1_status_proto_goTypes = []any{
 	(NetworkStatus_State)(0),         // 0: breakwater.v1.NetworkStatus.State
-	(*NetworkStatus)(nil),            // 1: breakwater.v1.NetworkStatus
-	(*GetStatusRequest)(nil),         // 2: breakwater.v1.GetStatusRequest
-	(*NetworkStatus_DataCenter)(nil), // 3: breakwater.v1.NetworkStatus.DataCenter
-	(*timestamppb.Timestamp)(nil),    // 4: google.protobuf.Timestamp
+	(Incident_State)(0),              // 1: breakwater.v1.Incident.State
+	(Incident_Cause)(0),              // 2: breakwater.v1.Incident.Cause
+	(Incident_Entry_Kind)(0),         // 3: breakwater.v1.Incident.Entry.Kind
+	(*NetworkStatus)(nil),            // 4: breakwater.v1.NetworkStatus
+	(*Incident)(nil),                 // 5: breakwater.v1.Incident
+	(*ListIncidentsRequest)(nil),     // 6: breakwater.v1.ListIncidentsRequest
+	(*ListIncidentsResponse)(nil),    // 7: breakwater.v1.ListIncidentsResponse
+	(*GetIncidentRequest)(nil),       // 8: breakwater.v1.GetIncidentRequest
+	(*CreateIncidentRequest)(nil),    // 9: breakwater.v1.CreateIncidentRequest
+	(*UpdateIncidentRequest)(nil),    // 10: breakwater.v1.UpdateIncidentRequest
+	(*AddIncidentUpdateRequest)(nil), // 11: breakwater.v1.AddIncidentUpdateRequest
+	(*GetStatusRequest)(nil),         // 12: breakwater.v1.GetStatusRequest
+	(*NetworkStatus_DataCenter)(nil), // 13: breakwater.v1.NetworkStatus.DataCenter
+	(*Incident_Entry)(nil),           // 14: breakwater.v1.Incident.Entry
+	(*timestamppb.Timestamp)(nil),    // 15: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),    // 16: google.protobuf.FieldMask
 }
 var file_breakwater_v1_status_proto_depIdxs = []int32{
-	0, // 0: breakwater.v1.NetworkStatus.state:type_name -> breakwater.v1.NetworkStatus.State
-	3, // 1: breakwater.v1.NetworkStatus.data_centers:type_name -> breakwater.v1.NetworkStatus.DataCenter
-	4, // 2: breakwater.v1.NetworkStatus.observe_time:type_name -> google.protobuf.Timestamp
-	2, // 3: breakwater.v1.StatusService.GetStatus:input_type -> breakwater.v1.GetStatusRequest
-	1, // 4: breakwater.v1.StatusService.GetStatus:output_type -> breakwater.v1.NetworkStatus
-	4, // [4:5] is the sub-list for method output_type
-	3, // [3:4] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	0,  // 0: breakwater.v1.NetworkStatus.state:type_name -> breakwater.v1.NetworkStatus.State
+	13, // 1: breakwater.v1.NetworkStatus.data_centers:type_name -> breakwater.v1.NetworkStatus.DataCenter
+	15, // 2: breakwater.v1.NetworkStatus.observe_time:type_name -> google.protobuf.Timestamp
+	5,  // 3: breakwater.v1.NetworkStatus.incidents:type_name -> breakwater.v1.Incident
+	1,  // 4: breakwater.v1.Incident.state:type_name -> breakwater.v1.Incident.State
+	2,  // 5: breakwater.v1.Incident.cause:type_name -> breakwater.v1.Incident.Cause
+	15, // 6: breakwater.v1.Incident.start_time:type_name -> google.protobuf.Timestamp
+	15, // 7: breakwater.v1.Incident.update_time:type_name -> google.protobuf.Timestamp
+	15, // 8: breakwater.v1.Incident.resolve_time:type_name -> google.protobuf.Timestamp
+	14, // 9: breakwater.v1.Incident.timeline:type_name -> breakwater.v1.Incident.Entry
+	5,  // 10: breakwater.v1.ListIncidentsResponse.incidents:type_name -> breakwater.v1.Incident
+	5,  // 11: breakwater.v1.CreateIncidentRequest.incident:type_name -> breakwater.v1.Incident
+	5,  // 12: breakwater.v1.UpdateIncidentRequest.incident:type_name -> breakwater.v1.Incident
+	16, // 13: breakwater.v1.UpdateIncidentRequest.update_mask:type_name -> google.protobuf.FieldMask
+	15, // 14: breakwater.v1.Incident.Entry.time:type_name -> google.protobuf.Timestamp
+	3,  // 15: breakwater.v1.Incident.Entry.kind:type_name -> breakwater.v1.Incident.Entry.Kind
+	12, // 16: breakwater.v1.StatusService.GetStatus:input_type -> breakwater.v1.GetStatusRequest
+	6,  // 17: breakwater.v1.IncidentService.ListIncidents:input_type -> breakwater.v1.ListIncidentsRequest
+	8,  // 18: breakwater.v1.IncidentService.GetIncident:input_type -> breakwater.v1.GetIncidentRequest
+	9,  // 19: breakwater.v1.IncidentService.CreateIncident:input_type -> breakwater.v1.CreateIncidentRequest
+	10, // 20: breakwater.v1.IncidentService.UpdateIncident:input_type -> breakwater.v1.UpdateIncidentRequest
+	11, // 21: breakwater.v1.IncidentService.AddIncidentUpdate:input_type -> breakwater.v1.AddIncidentUpdateRequest
+	4,  // 22: breakwater.v1.StatusService.GetStatus:output_type -> breakwater.v1.NetworkStatus
+	7,  // 23: breakwater.v1.IncidentService.ListIncidents:output_type -> breakwater.v1.ListIncidentsResponse
+	5,  // 24: breakwater.v1.IncidentService.GetIncident:output_type -> breakwater.v1.Incident
+	5,  // 25: breakwater.v1.IncidentService.CreateIncident:output_type -> breakwater.v1.Incident
+	5,  // 26: breakwater.v1.IncidentService.UpdateIncident:output_type -> breakwater.v1.Incident
+	5,  // 27: breakwater.v1.IncidentService.AddIncidentUpdate:output_type -> breakwater.v1.Incident
+	22, // [22:28] is the sub-list for method output_type
+	16, // [16:22] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_v1_status_proto_init() }
@@ -331,10 +1238,10 @@ func file_breakwater_v1_status_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_breakwater_v1_status_proto_rawDesc), len(file_breakwater_v1_status_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   3,
+			NumEnums:      4,
+			NumMessages:   11,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_breakwater_v1_status_proto_goTypes,
 		DependencyIndexes: file_breakwater_v1_status_proto_depIdxs,

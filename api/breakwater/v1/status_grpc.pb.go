@@ -125,3 +125,277 @@ var StatusService_ServiceDesc = grpc.ServiceDesc{
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "breakwater/v1/status.proto",
 }
+
+const (
+	IncidentService_ListIncidents_FullMethodName     = "/breakwater.v1.IncidentService/ListIncidents"
+	IncidentService_GetIncident_FullMethodName       = "/breakwater.v1.IncidentService/GetIncident"
+	IncidentService_CreateIncident_FullMethodName    = "/breakwater.v1.IncidentService/CreateIncident"
+	IncidentService_UpdateIncident_FullMethodName    = "/breakwater.v1.IncidentService/UpdateIncident"
+	IncidentService_AddIncidentUpdate_FullMethodName = "/breakwater.v1.IncidentService/AddIncidentUpdate"
+)
+
+// IncidentServiceClient is the client API for IncidentService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// IncidentService tells everyone what went wrong, and lets operators add to it. Most
+// incidents open, grow and close by themselves.
+type IncidentServiceClient interface {
+	// ListIncidents lists the kept incidents, newest first, without their timelines.
+	ListIncidents(ctx context.Context, in *ListIncidentsRequest, opts ...grpc.CallOption) (*ListIncidentsResponse, error)
+	// GetIncident returns one incident with its timeline.
+	GetIncident(ctx context.Context, in *GetIncidentRequest, opts ...grpc.CallOption) (*Incident, error)
+	// CreateIncident opens an incident that operators saw. They also close it.
+	CreateIncident(ctx context.Context, in *CreateIncidentRequest, opts ...grpc.CallOption) (*Incident, error)
+	// UpdateIncident changes the title and the data centers of an incident, closes it or
+	// opens it again. An incident that an operator closed does not grow any more: what
+	// happens after that opens another one.
+	UpdateIncident(ctx context.Context, in *UpdateIncidentRequest, opts ...grpc.CallOption) (*Incident, error)
+	// AddIncidentUpdate adds an operator's words to the timeline of an incident.
+	AddIncidentUpdate(ctx context.Context, in *AddIncidentUpdateRequest, opts ...grpc.CallOption) (*Incident, error)
+}
+
+type incidentServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewIncidentServiceClient(cc grpc.ClientConnInterface) IncidentServiceClient {
+	return &incidentServiceClient{cc}
+}
+
+func (c *incidentServiceClient) ListIncidents(ctx context.Context, in *ListIncidentsRequest, opts ...grpc.CallOption) (*ListIncidentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListIncidentsResponse)
+	err := c.cc.Invoke(ctx, IncidentService_ListIncidents_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *incidentServiceClient) GetIncident(ctx context.Context, in *GetIncidentRequest, opts ...grpc.CallOption) (*Incident, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Incident)
+	err := c.cc.Invoke(ctx, IncidentService_GetIncident_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *incidentServiceClient) CreateIncident(ctx context.Context, in *CreateIncidentRequest, opts ...grpc.CallOption) (*Incident, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Incident)
+	err := c.cc.Invoke(ctx, IncidentService_CreateIncident_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *incidentServiceClient) UpdateIncident(ctx context.Context, in *UpdateIncidentRequest, opts ...grpc.CallOption) (*Incident, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Incident)
+	err := c.cc.Invoke(ctx, IncidentService_UpdateIncident_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *incidentServiceClient) AddIncidentUpdate(ctx context.Context, in *AddIncidentUpdateRequest, opts ...grpc.CallOption) (*Incident, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Incident)
+	err := c.cc.Invoke(ctx, IncidentService_AddIncidentUpdate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// IncidentServiceServer is the server API for IncidentService service.
+// All implementations must embed UnimplementedIncidentServiceServer
+// for forward compatibility.
+//
+// IncidentService tells everyone what went wrong, and lets operators add to it. Most
+// incidents open, grow and close by themselves.
+type IncidentServiceServer interface {
+	// ListIncidents lists the kept incidents, newest first, without their timelines.
+	ListIncidents(context.Context, *ListIncidentsRequest) (*ListIncidentsResponse, error)
+	// GetIncident returns one incident with its timeline.
+	GetIncident(context.Context, *GetIncidentRequest) (*Incident, error)
+	// CreateIncident opens an incident that operators saw. They also close it.
+	CreateIncident(context.Context, *CreateIncidentRequest) (*Incident, error)
+	// UpdateIncident changes the title and the data centers of an incident, closes it or
+	// opens it again. An incident that an operator closed does not grow any more: what
+	// happens after that opens another one.
+	UpdateIncident(context.Context, *UpdateIncidentRequest) (*Incident, error)
+	// AddIncidentUpdate adds an operator's words to the timeline of an incident.
+	AddIncidentUpdate(context.Context, *AddIncidentUpdateRequest) (*Incident, error)
+	mustEmbedUnimplementedIncidentServiceServer()
+}
+
+// UnimplementedIncidentServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedIncidentServiceServer struct{}
+
+func (UnimplementedIncidentServiceServer) ListIncidents(context.Context, *ListIncidentsRequest) (*ListIncidentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListIncidents not implemented")
+}
+func (UnimplementedIncidentServiceServer) GetIncident(context.Context, *GetIncidentRequest) (*Incident, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetIncident not implemented")
+}
+func (UnimplementedIncidentServiceServer) CreateIncident(context.Context, *CreateIncidentRequest) (*Incident, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateIncident not implemented")
+}
+func (UnimplementedIncidentServiceServer) UpdateIncident(context.Context, *UpdateIncidentRequest) (*Incident, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateIncident not implemented")
+}
+func (UnimplementedIncidentServiceServer) AddIncidentUpdate(context.Context, *AddIncidentUpdateRequest) (*Incident, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddIncidentUpdate not implemented")
+}
+func (UnimplementedIncidentServiceServer) mustEmbedUnimplementedIncidentServiceServer() {}
+func (UnimplementedIncidentServiceServer) testEmbeddedByValue()                         {}
+
+// UnsafeIncidentServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to IncidentServiceServer will
+// result in compilation errors.
+type UnsafeIncidentServiceServer interface {
+	mustEmbedUnimplementedIncidentServiceServer()
+}
+
+func RegisterIncidentServiceServer(s grpc.ServiceRegistrar, srv IncidentServiceServer) {
+	// If the following call panics, it indicates UnimplementedIncidentServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&IncidentService_ServiceDesc, srv)
+}
+
+func _IncidentService_ListIncidents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListIncidentsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IncidentServiceServer).ListIncidents(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IncidentService_ListIncidents_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IncidentServiceServer).ListIncidents(ctx, req.(*ListIncidentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IncidentService_GetIncident_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetIncidentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IncidentServiceServer).GetIncident(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IncidentService_GetIncident_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IncidentServiceServer).GetIncident(ctx, req.(*GetIncidentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IncidentService_CreateIncident_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateIncidentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IncidentServiceServer).CreateIncident(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IncidentService_CreateIncident_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IncidentServiceServer).CreateIncident(ctx, req.(*CreateIncidentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IncidentService_UpdateIncident_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateIncidentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IncidentServiceServer).UpdateIncident(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IncidentService_UpdateIncident_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IncidentServiceServer).UpdateIncident(ctx, req.(*UpdateIncidentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IncidentService_AddIncidentUpdate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddIncidentUpdateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IncidentServiceServer).AddIncidentUpdate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IncidentService_AddIncidentUpdate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IncidentServiceServer).AddIncidentUpdate(ctx, req.(*AddIncidentUpdateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// IncidentService_ServiceDesc is the grpc.ServiceDesc for IncidentService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var IncidentService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "breakwater.v1.IncidentService",
+	HandlerType: (*IncidentServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ListIncidents",
+			Handler:    _IncidentService_ListIncidents_Handler,
+		},
+		{
+			MethodName: "GetIncident",
+			Handler:    _IncidentService_GetIncident_Handler,
+		},
+		{
+			MethodName: "CreateIncident",
+			Handler:    _IncidentService_CreateIncident_Handler,
+		},
+		{
+			MethodName: "UpdateIncident",
+			Handler:    _IncidentService_UpdateIncident_Handler,
+		},
+		{
+			MethodName: "AddIncidentUpdate",
+			Handler:    _IncidentService_AddIncidentUpdate_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "breakwater/v1/status.proto",
+}

@@ -86,124 +86,6 @@ func (ThreatSettings_SecurityLevel) EnumDescriptor() ([]byte, []int) {
 	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 0}
 }
 
-// Sensitivity says how early mitigation begins.
-type ThreatSettings_Sensitivity int32
-
-const (
-	// Not given: SENSITIVITY_MEDIUM.
-	ThreatSettings_SENSITIVITY_UNSPECIFIED ThreatSettings_Sensitivity = 0
-	// Late, on plain attacks.
-	ThreatSettings_SENSITIVITY_LOW ThreatSettings_Sensitivity = 1
-	// The usual.
-	ThreatSettings_SENSITIVITY_MEDIUM ThreatSettings_Sensitivity = 2
-	// Early, at the price of more false alarms.
-	ThreatSettings_SENSITIVITY_HIGH ThreatSettings_Sensitivity = 3
-)
-
-// Enum value maps for ThreatSettings_Sensitivity.
-var (
-	ThreatSettings_Sensitivity_name = map[int32]string{
-		0: "SENSITIVITY_UNSPECIFIED",
-		1: "SENSITIVITY_LOW",
-		2: "SENSITIVITY_MEDIUM",
-		3: "SENSITIVITY_HIGH",
-	}
-	ThreatSettings_Sensitivity_value = map[string]int32{
-		"SENSITIVITY_UNSPECIFIED": 0,
-		"SENSITIVITY_LOW":         1,
-		"SENSITIVITY_MEDIUM":      2,
-		"SENSITIVITY_HIGH":        3,
-	}
-)
-
-func (x ThreatSettings_Sensitivity) Enum() *ThreatSettings_Sensitivity {
-	p := new(ThreatSettings_Sensitivity)
-	*p = x
-	return p
-}
-
-func (x ThreatSettings_Sensitivity) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (ThreatSettings_Sensitivity) Descriptor() protoreflect.EnumDescriptor {
-	return file_breakwater_v1_threats_proto_enumTypes[1].Descriptor()
-}
-
-func (ThreatSettings_Sensitivity) Type() protoreflect.EnumType {
-	return &file_breakwater_v1_threats_proto_enumTypes[1]
-}
-
-func (x ThreatSettings_Sensitivity) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use ThreatSettings_Sensitivity.Descriptor instead.
-func (ThreatSettings_Sensitivity) EnumDescriptor() ([]byte, []int) {
-	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 1}
-}
-
-// Control says what is done to what a detector finds.
-type ThreatSettings_Control int32
-
-const (
-	// Not given: CONTROL_OFF.
-	ThreatSettings_CONTROL_UNSPECIFIED ThreatSettings_Control = 0
-	// Nothing.
-	ThreatSettings_CONTROL_OFF ThreatSettings_Control = 1
-	// It is logged.
-	ThreatSettings_CONTROL_LOG ThreatSettings_Control = 2
-	// It is challenged.
-	ThreatSettings_CONTROL_CHALLENGE ThreatSettings_Control = 3
-	// It is blocked.
-	ThreatSettings_CONTROL_BLOCK ThreatSettings_Control = 4
-)
-
-// Enum value maps for ThreatSettings_Control.
-var (
-	ThreatSettings_Control_name = map[int32]string{
-		0: "CONTROL_UNSPECIFIED",
-		1: "CONTROL_OFF",
-		2: "CONTROL_LOG",
-		3: "CONTROL_CHALLENGE",
-		4: "CONTROL_BLOCK",
-	}
-	ThreatSettings_Control_value = map[string]int32{
-		"CONTROL_UNSPECIFIED": 0,
-		"CONTROL_OFF":         1,
-		"CONTROL_LOG":         2,
-		"CONTROL_CHALLENGE":   3,
-		"CONTROL_BLOCK":       4,
-	}
-)
-
-func (x ThreatSettings_Control) Enum() *ThreatSettings_Control {
-	p := new(ThreatSettings_Control)
-	*p = x
-	return p
-}
-
-func (x ThreatSettings_Control) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (ThreatSettings_Control) Descriptor() protoreflect.EnumDescriptor {
-	return file_breakwater_v1_threats_proto_enumTypes[2].Descriptor()
-}
-
-func (ThreatSettings_Control) Type() protoreflect.EnumType {
-	return &file_breakwater_v1_threats_proto_enumTypes[2]
-}
-
-func (x ThreatSettings_Control) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use ThreatSettings_Control.Descriptor instead.
-func (ThreatSettings_Control) EnumDescriptor() ([]byte, []int) {
-	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 2}
-}
-
 // Action is what a rule does.
 type ThreatSettings_Action int32
 
@@ -249,11 +131,11 @@ func (x ThreatSettings_Action) String() string {
 }
 
 func (ThreatSettings_Action) Descriptor() protoreflect.EnumDescriptor {
-	return file_breakwater_v1_threats_proto_enumTypes[3].Descriptor()
+	return file_breakwater_v1_threats_proto_enumTypes[1].Descriptor()
 }
 
 func (ThreatSettings_Action) Type() protoreflect.EnumType {
-	return &file_breakwater_v1_threats_proto_enumTypes[3]
+	return &file_breakwater_v1_threats_proto_enumTypes[1]
 }
 
 func (x ThreatSettings_Action) Number() protoreflect.EnumNumber {
@@ -262,7 +144,125 @@ func (x ThreatSettings_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ThreatSettings_Action.Descriptor instead.
 func (ThreatSettings_Action) EnumDescriptor() ([]byte, []int) {
-	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 3}
+	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 1}
+}
+
+// Level says how early mitigation begins.
+type ThreatSettings_Sensitivity_Level int32
+
+const (
+	// Not given: MEDIUM.
+	ThreatSettings_Sensitivity_LEVEL_UNSPECIFIED ThreatSettings_Sensitivity_Level = 0
+	// Late, on plain attacks.
+	ThreatSettings_Sensitivity_LOW ThreatSettings_Sensitivity_Level = 1
+	// The usual.
+	ThreatSettings_Sensitivity_MEDIUM ThreatSettings_Sensitivity_Level = 2
+	// Early, at the price of more false alarms.
+	ThreatSettings_Sensitivity_HIGH ThreatSettings_Sensitivity_Level = 3
+)
+
+// Enum value maps for ThreatSettings_Sensitivity_Level.
+var (
+	ThreatSettings_Sensitivity_Level_name = map[int32]string{
+		0: "LEVEL_UNSPECIFIED",
+		1: "LOW",
+		2: "MEDIUM",
+		3: "HIGH",
+	}
+	ThreatSettings_Sensitivity_Level_value = map[string]int32{
+		"LEVEL_UNSPECIFIED": 0,
+		"LOW":               1,
+		"MEDIUM":            2,
+		"HIGH":              3,
+	}
+)
+
+func (x ThreatSettings_Sensitivity_Level) Enum() *ThreatSettings_Sensitivity_Level {
+	p := new(ThreatSettings_Sensitivity_Level)
+	*p = x
+	return p
+}
+
+func (x ThreatSettings_Sensitivity_Level) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ThreatSettings_Sensitivity_Level) Descriptor() protoreflect.EnumDescriptor {
+	return file_breakwater_v1_threats_proto_enumTypes[2].Descriptor()
+}
+
+func (ThreatSettings_Sensitivity_Level) Type() protoreflect.EnumType {
+	return &file_breakwater_v1_threats_proto_enumTypes[2]
+}
+
+func (x ThreatSettings_Sensitivity_Level) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ThreatSettings_Sensitivity_Level.Descriptor instead.
+func (ThreatSettings_Sensitivity_Level) EnumDescriptor() ([]byte, []int) {
+	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 0, 0}
+}
+
+// Mode says what is done to what a detector finds.
+type ThreatSettings_Control_Mode int32
+
+const (
+	// Not given: OFF.
+	ThreatSettings_Control_MODE_UNSPECIFIED ThreatSettings_Control_Mode = 0
+	// Nothing.
+	ThreatSettings_Control_OFF ThreatSettings_Control_Mode = 1
+	// It is logged.
+	ThreatSettings_Control_LOG ThreatSettings_Control_Mode = 2
+	// It is challenged.
+	ThreatSettings_Control_CHALLENGE ThreatSettings_Control_Mode = 3
+	// It is blocked.
+	ThreatSettings_Control_BLOCK ThreatSettings_Control_Mode = 4
+)
+
+// Enum value maps for ThreatSettings_Control_Mode.
+var (
+	ThreatSettings_Control_Mode_name = map[int32]string{
+		0: "MODE_UNSPECIFIED",
+		1: "OFF",
+		2: "LOG",
+		3: "CHALLENGE",
+		4: "BLOCK",
+	}
+	ThreatSettings_Control_Mode_value = map[string]int32{
+		"MODE_UNSPECIFIED": 0,
+		"OFF":              1,
+		"LOG":              2,
+		"CHALLENGE":        3,
+		"BLOCK":            4,
+	}
+)
+
+func (x ThreatSettings_Control_Mode) Enum() *ThreatSettings_Control_Mode {
+	p := new(ThreatSettings_Control_Mode)
+	*p = x
+	return p
+}
+
+func (x ThreatSettings_Control_Mode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ThreatSettings_Control_Mode) Descriptor() protoreflect.EnumDescriptor {
+	return file_breakwater_v1_threats_proto_enumTypes[3].Descriptor()
+}
+
+func (ThreatSettings_Control_Mode) Type() protoreflect.EnumType {
+	return &file_breakwater_v1_threats_proto_enumTypes[3]
+}
+
+func (x ThreatSettings_Control_Mode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ThreatSettings_Control_Mode.Descriptor instead.
+func (ThreatSettings_Control_Mode) EnumDescriptor() ([]byte, []int) {
+	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 1, 0}
 }
 
 // Protocol is a transport protocol.
@@ -319,7 +319,7 @@ func (x ThreatSettings_PacketRule_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ThreatSettings_PacketRule_Protocol.Descriptor instead.
 func (ThreatSettings_PacketRule_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 2, 0}
+	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 4, 0}
 }
 
 // ThreatSettings say what a site defends against. They are part of the site's one
@@ -333,11 +333,11 @@ type ThreatSettings struct {
 	// Whether every visitor is challenged.
 	UnderAttack bool `protobuf:"varint,3,opt,name=under_attack,json=underAttack,proto3" json:"under_attack,omitempty"`
 	// How early the mitigation of floods begins.
-	DdosSensitivity ThreatSettings_Sensitivity `protobuf:"varint,4,opt,name=ddos_sensitivity,json=ddosSensitivity,proto3,enum=breakwater.v1.ThreatSettings_Sensitivity" json:"ddos_sensitivity,omitempty"`
+	DdosSensitivity ThreatSettings_Sensitivity_Level `protobuf:"varint,4,opt,name=ddos_sensitivity,json=ddosSensitivity,proto3,enum=breakwater.v1.ThreatSettings_Sensitivity_Level" json:"ddos_sensitivity,omitempty"`
 	// What is done to spam in forms and comments.
-	SpamControl ThreatSettings_Control `protobuf:"varint,5,opt,name=spam_control,json=spamControl,proto3,enum=breakwater.v1.ThreatSettings_Control" json:"spam_control,omitempty"`
+	SpamControl ThreatSettings_Control_Mode `protobuf:"varint,5,opt,name=spam_control,json=spamControl,proto3,enum=breakwater.v1.ThreatSettings_Control_Mode" json:"spam_control,omitempty"`
 	// What is done to bots.
-	BotControl ThreatSettings_Control `protobuf:"varint,6,opt,name=bot_control,json=botControl,proto3,enum=breakwater.v1.ThreatSettings_Control" json:"bot_control,omitempty"`
+	BotControl ThreatSettings_Control_Mode `protobuf:"varint,6,opt,name=bot_control,json=botControl,proto3,enum=breakwater.v1.ThreatSettings_Control_Mode" json:"bot_control,omitempty"`
 	// Who is allowed and who is not, first match first.
 	FirewallEntries []*ThreatSettings_FirewallEntry `protobuf:"bytes,7,rep,name=firewall_entries,json=firewallEntries,proto3" json:"firewall_entries,omitempty"`
 	// How often one visitor may ask.
@@ -403,25 +403,25 @@ func (x *ThreatSettings) GetUnderAttack() bool {
 	return false
 }
 
-func (x *ThreatSettings) GetDdosSensitivity() ThreatSettings_Sensitivity {
+func (x *ThreatSettings) GetDdosSensitivity() ThreatSettings_Sensitivity_Level {
 	if x != nil {
 		return x.DdosSensitivity
 	}
-	return ThreatSettings_SENSITIVITY_UNSPECIFIED
+	return ThreatSettings_Sensitivity_LEVEL_UNSPECIFIED
 }
 
-func (x *ThreatSettings) GetSpamControl() ThreatSettings_Control {
+func (x *ThreatSettings) GetSpamControl() ThreatSettings_Control_Mode {
 	if x != nil {
 		return x.SpamControl
 	}
-	return ThreatSettings_CONTROL_UNSPECIFIED
+	return ThreatSettings_Control_MODE_UNSPECIFIED
 }
 
-func (x *ThreatSettings) GetBotControl() ThreatSettings_Control {
+func (x *ThreatSettings) GetBotControl() ThreatSettings_Control_Mode {
 	if x != nil {
 		return x.BotControl
 	}
-	return ThreatSettings_CONTROL_UNSPECIFIED
+	return ThreatSettings_Control_MODE_UNSPECIFIED
 }
 
 func (x *ThreatSettings) GetFirewallEntries() []*ThreatSettings_FirewallEntry {
@@ -578,6 +578,82 @@ func (x *UpdateThreatSettingsRequest) GetValidateOnly() bool {
 	return false
 }
 
+// Sensitivity holds the levels of sensitivity in a scope of their own, so that their
+// names need no prefix.
+type ThreatSettings_Sensitivity struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThreatSettings_Sensitivity) Reset() {
+	*x = ThreatSettings_Sensitivity{}
+	mi := &file_breakwater_v1_threats_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThreatSettings_Sensitivity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThreatSettings_Sensitivity) ProtoMessage() {}
+
+func (x *ThreatSettings_Sensitivity) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_v1_threats_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThreatSettings_Sensitivity.ProtoReflect.Descriptor instead.
+func (*ThreatSettings_Sensitivity) Descriptor() ([]byte, []int) {
+	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 0}
+}
+
+// Control holds the modes of a detector in a scope of their own, so that their names
+// need no prefix.
+type ThreatSettings_Control struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThreatSettings_Control) Reset() {
+	*x = ThreatSettings_Control{}
+	mi := &file_breakwater_v1_threats_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThreatSettings_Control) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThreatSettings_Control) ProtoMessage() {}
+
+func (x *ThreatSettings_Control) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_v1_threats_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThreatSettings_Control.ProtoReflect.Descriptor instead.
+func (*ThreatSettings_Control) Descriptor() ([]byte, []int) {
+	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 1}
+}
+
 // FirewallEntry allows or blocks visitors by where they come from.
 type ThreatSettings_FirewallEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -601,7 +677,7 @@ type ThreatSettings_FirewallEntry struct {
 
 func (x *ThreatSettings_FirewallEntry) Reset() {
 	*x = ThreatSettings_FirewallEntry{}
-	mi := &file_breakwater_v1_threats_proto_msgTypes[3]
+	mi := &file_breakwater_v1_threats_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +689,7 @@ func (x *ThreatSettings_FirewallEntry) String() string {
 func (*ThreatSettings_FirewallEntry) ProtoMessage() {}
 
 func (x *ThreatSettings_FirewallEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_v1_threats_proto_msgTypes[3]
+	mi := &file_breakwater_v1_threats_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -626,7 +702,7 @@ func (x *ThreatSettings_FirewallEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThreatSettings_FirewallEntry.ProtoReflect.Descriptor instead.
 func (*ThreatSettings_FirewallEntry) Descriptor() ([]byte, []int) {
-	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 0}
+	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 2}
 }
 
 func (x *ThreatSettings_FirewallEntry) GetSource() isThreatSettings_FirewallEntry_Source {
@@ -727,7 +803,7 @@ type ThreatSettings_RateLimit struct {
 
 func (x *ThreatSettings_RateLimit) Reset() {
 	*x = ThreatSettings_RateLimit{}
-	mi := &file_breakwater_v1_threats_proto_msgTypes[4]
+	mi := &file_breakwater_v1_threats_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +815,7 @@ func (x *ThreatSettings_RateLimit) String() string {
 func (*ThreatSettings_RateLimit) ProtoMessage() {}
 
 func (x *ThreatSettings_RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_v1_threats_proto_msgTypes[4]
+	mi := &file_breakwater_v1_threats_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +828,7 @@ func (x *ThreatSettings_RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThreatSettings_RateLimit.ProtoReflect.Descriptor instead.
 func (*ThreatSettings_RateLimit) Descriptor() ([]byte, []int) {
-	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 1}
+	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 3}
 }
 
 func (x *ThreatSettings_RateLimit) GetMatch() string {
@@ -807,7 +883,7 @@ type ThreatSettings_PacketRule struct {
 
 func (x *ThreatSettings_PacketRule) Reset() {
 	*x = ThreatSettings_PacketRule{}
-	mi := &file_breakwater_v1_threats_proto_msgTypes[5]
+	mi := &file_breakwater_v1_threats_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +895,7 @@ func (x *ThreatSettings_PacketRule) String() string {
 func (*ThreatSettings_PacketRule) ProtoMessage() {}
 
 func (x *ThreatSettings_PacketRule) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_v1_threats_proto_msgTypes[5]
+	mi := &file_breakwater_v1_threats_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +908,7 @@ func (x *ThreatSettings_PacketRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThreatSettings_PacketRule.ProtoReflect.Descriptor instead.
 func (*ThreatSettings_PacketRule) Descriptor() ([]byte, []int) {
-	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 2}
+	return file_breakwater_v1_threats_proto_rawDescGZIP(), []int{0, 4}
 }
 
 func (x *ThreatSettings_PacketRule) GetProtocol() ThreatSettings_PacketRule_Protocol {
@@ -888,14 +964,14 @@ var File_breakwater_v1_threats_proto protoreflect.FileDescriptor
 
 const file_breakwater_v1_threats_proto_rawDesc = "" +
 	"\n" +
-	"\x1bbreakwater/v1/threats.proto\x12\rbreakwater.v1\x1a\x1abreakwater/v1/access.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x11\n" +
+	"\x1bbreakwater/v1/threats.proto\x12\rbreakwater.v1\x1a\x1abreakwater/v1/access.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x10\n" +
 	"\x0eThreatSettings\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12\\\n" +
 	"\x0esecurity_level\x18\x02 \x01(\x0e2+.breakwater.v1.ThreatSettings.SecurityLevelB\b\xbaH\x05\x82\x01\x02\x10\x01R\rsecurityLevel\x12!\n" +
-	"\funder_attack\x18\x03 \x01(\bR\vunderAttack\x12^\n" +
-	"\x10ddos_sensitivity\x18\x04 \x01(\x0e2).breakwater.v1.ThreatSettings.SensitivityB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0fddosSensitivity\x12R\n" +
-	"\fspam_control\x18\x05 \x01(\x0e2%.breakwater.v1.ThreatSettings.ControlB\b\xbaH\x05\x82\x01\x02\x10\x01R\vspamControl\x12P\n" +
-	"\vbot_control\x18\x06 \x01(\x0e2%.breakwater.v1.ThreatSettings.ControlB\b\xbaH\x05\x82\x01\x02\x10\x01R\n" +
+	"\funder_attack\x18\x03 \x01(\bR\vunderAttack\x12d\n" +
+	"\x10ddos_sensitivity\x18\x04 \x01(\x0e2/.breakwater.v1.ThreatSettings.Sensitivity.LevelB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0fddosSensitivity\x12W\n" +
+	"\fspam_control\x18\x05 \x01(\x0e2*.breakwater.v1.ThreatSettings.Control.ModeB\b\xbaH\x05\x82\x01\x02\x10\x01R\vspamControl\x12U\n" +
+	"\vbot_control\x18\x06 \x01(\x0e2*.breakwater.v1.ThreatSettings.Control.ModeB\b\xbaH\x05\x82\x01\x02\x10\x01R\n" +
 	"botControl\x12a\n" +
 	"\x10firewall_entries\x18\a \x03(\v2+.breakwater.v1.ThreatSettings.FirewallEntryB\t\xbaH\x06\x92\x01\x03\x10\x90NR\x0ffirewallEntries\x12R\n" +
 	"\vrate_limits\x18\b \x03(\v2'.breakwater.v1.ThreatSettings.RateLimitB\b\xbaH\x05\x92\x01\x02\x10dR\n" +
@@ -903,7 +979,21 @@ const file_breakwater_v1_threats_proto_rawDesc = "" +
 	"\fpacket_rules\x18\t \x03(\v2(.breakwater.v1.ThreatSettings.PacketRuleB\b\xbaH\x05\x92\x01\x02\x10dR\vpacketRules\x12\x12\n" +
 	"\x04etag\x18\n" +
 	" \x01(\tR\x04etag\x12\x1d\n" +
-	"\aversion\x18\v \x01(\x03B\x03\xe0A\x03R\aversion\x1a\x9d\x02\n" +
+	"\aversion\x18\v \x01(\x03B\x03\xe0A\x03R\aversion\x1aL\n" +
+	"\vSensitivity\"=\n" +
+	"\x05Level\x12\x15\n" +
+	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\a\n" +
+	"\x03LOW\x10\x01\x12\n" +
+	"\n" +
+	"\x06MEDIUM\x10\x02\x12\b\n" +
+	"\x04HIGH\x10\x03\x1aS\n" +
+	"\aControl\"H\n" +
+	"\x04Mode\x12\x14\n" +
+	"\x10MODE_UNSPECIFIED\x10\x00\x12\a\n" +
+	"\x03OFF\x10\x01\x12\a\n" +
+	"\x03LOG\x10\x02\x12\r\n" +
+	"\tCHALLENGE\x10\x03\x12\t\n" +
+	"\x05BLOCK\x10\x04\x1a\x9d\x02\n" +
 	"\rFirewallEntry\x12\x1d\n" +
 	"\x04cidr\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@H\x00R\x04cidr\x12\x12\n" +
 	"\x03asn\x18\x02 \x01(\rH\x00R\x03asn\x12#\n" +
@@ -944,18 +1034,7 @@ const file_breakwater_v1_threats_proto_rawDesc = "" +
 	"\x03LOW\x10\x02\x12\n" +
 	"\n" +
 	"\x06MEDIUM\x10\x03\x12\b\n" +
-	"\x04HIGH\x10\x04\"m\n" +
-	"\vSensitivity\x12\x1b\n" +
-	"\x17SENSITIVITY_UNSPECIFIED\x10\x00\x12\x13\n" +
-	"\x0fSENSITIVITY_LOW\x10\x01\x12\x16\n" +
-	"\x12SENSITIVITY_MEDIUM\x10\x02\x12\x14\n" +
-	"\x10SENSITIVITY_HIGH\x10\x03\"n\n" +
-	"\aControl\x12\x17\n" +
-	"\x13CONTROL_UNSPECIFIED\x10\x00\x12\x0f\n" +
-	"\vCONTROL_OFF\x10\x01\x12\x0f\n" +
-	"\vCONTROL_LOG\x10\x02\x12\x15\n" +
-	"\x11CONTROL_CHALLENGE\x10\x03\x12\x11\n" +
-	"\rCONTROL_BLOCK\x10\x04\"N\n" +
+	"\x04HIGH\x10\x04\"N\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05ALLOW\x10\x01\x12\t\n" +
@@ -989,37 +1068,39 @@ func file_breakwater_v1_threats_proto_rawDescGZIP() []byte {
 }
 
 var file_breakwater_v1_threats_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_breakwater_v1_threats_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_breakwater_v1_threats_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_breakwater_v1_threats_proto_goTypes = []any{
 	(ThreatSettings_SecurityLevel)(0),       // 0: breakwater.v1.ThreatSettings.SecurityLevel
-	(ThreatSettings_Sensitivity)(0),         // 1: breakwater.v1.ThreatSettings.Sensitivity
-	(ThreatSettings_Control)(0),             // 2: breakwater.v1.ThreatSettings.Control
-	(ThreatSettings_Action)(0),              // 3: breakwater.v1.ThreatSettings.Action
+	(ThreatSettings_Action)(0),              // 1: breakwater.v1.ThreatSettings.Action
+	(ThreatSettings_Sensitivity_Level)(0),   // 2: breakwater.v1.ThreatSettings.Sensitivity.Level
+	(ThreatSettings_Control_Mode)(0),        // 3: breakwater.v1.ThreatSettings.Control.Mode
 	(ThreatSettings_PacketRule_Protocol)(0), // 4: breakwater.v1.ThreatSettings.PacketRule.Protocol
 	(*ThreatSettings)(nil),                  // 5: breakwater.v1.ThreatSettings
 	(*GetThreatSettingsRequest)(nil),        // 6: breakwater.v1.GetThreatSettingsRequest
 	(*UpdateThreatSettingsRequest)(nil),     // 7: breakwater.v1.UpdateThreatSettingsRequest
-	(*ThreatSettings_FirewallEntry)(nil),    // 8: breakwater.v1.ThreatSettings.FirewallEntry
-	(*ThreatSettings_RateLimit)(nil),        // 9: breakwater.v1.ThreatSettings.RateLimit
-	(*ThreatSettings_PacketRule)(nil),       // 10: breakwater.v1.ThreatSettings.PacketRule
-	(*fieldmaskpb.FieldMask)(nil),           // 11: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil),           // 12: google.protobuf.Timestamp
+	(*ThreatSettings_Sensitivity)(nil),      // 8: breakwater.v1.ThreatSettings.Sensitivity
+	(*ThreatSettings_Control)(nil),          // 9: breakwater.v1.ThreatSettings.Control
+	(*ThreatSettings_FirewallEntry)(nil),    // 10: breakwater.v1.ThreatSettings.FirewallEntry
+	(*ThreatSettings_RateLimit)(nil),        // 11: breakwater.v1.ThreatSettings.RateLimit
+	(*ThreatSettings_PacketRule)(nil),       // 12: breakwater.v1.ThreatSettings.PacketRule
+	(*fieldmaskpb.FieldMask)(nil),           // 13: google.protobuf.FieldMask
+	(*timestamppb.Timestamp)(nil),           // 14: google.protobuf.Timestamp
 }
 var file_breakwater_v1_threats_proto_depIdxs = []int32{
 	0,  // 0: breakwater.v1.ThreatSettings.security_level:type_name -> breakwater.v1.ThreatSettings.SecurityLevel
-	1,  // 1: breakwater.v1.ThreatSettings.ddos_sensitivity:type_name -> breakwater.v1.ThreatSettings.Sensitivity
-	2,  // 2: breakwater.v1.ThreatSettings.spam_control:type_name -> breakwater.v1.ThreatSettings.Control
-	2,  // 3: breakwater.v1.ThreatSettings.bot_control:type_name -> breakwater.v1.ThreatSettings.Control
-	8,  // 4: breakwater.v1.ThreatSettings.firewall_entries:type_name -> breakwater.v1.ThreatSettings.FirewallEntry
-	9,  // 5: breakwater.v1.ThreatSettings.rate_limits:type_name -> breakwater.v1.ThreatSettings.RateLimit
-	10, // 6: breakwater.v1.ThreatSettings.packet_rules:type_name -> breakwater.v1.ThreatSettings.PacketRule
+	2,  // 1: breakwater.v1.ThreatSettings.ddos_sensitivity:type_name -> breakwater.v1.ThreatSettings.Sensitivity.Level
+	3,  // 2: breakwater.v1.ThreatSettings.spam_control:type_name -> breakwater.v1.ThreatSettings.Control.Mode
+	3,  // 3: breakwater.v1.ThreatSettings.bot_control:type_name -> breakwater.v1.ThreatSettings.Control.Mode
+	10, // 4: breakwater.v1.ThreatSettings.firewall_entries:type_name -> breakwater.v1.ThreatSettings.FirewallEntry
+	11, // 5: breakwater.v1.ThreatSettings.rate_limits:type_name -> breakwater.v1.ThreatSettings.RateLimit
+	12, // 6: breakwater.v1.ThreatSettings.packet_rules:type_name -> breakwater.v1.ThreatSettings.PacketRule
 	5,  // 7: breakwater.v1.UpdateThreatSettingsRequest.threat_settings:type_name -> breakwater.v1.ThreatSettings
-	11, // 8: breakwater.v1.UpdateThreatSettingsRequest.update_mask:type_name -> google.protobuf.FieldMask
-	3,  // 9: breakwater.v1.ThreatSettings.FirewallEntry.action:type_name -> breakwater.v1.ThreatSettings.Action
-	12, // 10: breakwater.v1.ThreatSettings.FirewallEntry.expire_time:type_name -> google.protobuf.Timestamp
-	3,  // 11: breakwater.v1.ThreatSettings.RateLimit.action:type_name -> breakwater.v1.ThreatSettings.Action
+	13, // 8: breakwater.v1.UpdateThreatSettingsRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 9: breakwater.v1.ThreatSettings.FirewallEntry.action:type_name -> breakwater.v1.ThreatSettings.Action
+	14, // 10: breakwater.v1.ThreatSettings.FirewallEntry.expire_time:type_name -> google.protobuf.Timestamp
+	1,  // 11: breakwater.v1.ThreatSettings.RateLimit.action:type_name -> breakwater.v1.ThreatSettings.Action
 	4,  // 12: breakwater.v1.ThreatSettings.PacketRule.protocol:type_name -> breakwater.v1.ThreatSettings.PacketRule.Protocol
-	3,  // 13: breakwater.v1.ThreatSettings.PacketRule.action:type_name -> breakwater.v1.ThreatSettings.Action
+	1,  // 13: breakwater.v1.ThreatSettings.PacketRule.action:type_name -> breakwater.v1.ThreatSettings.Action
 	6,  // 14: breakwater.v1.ThreatService.GetThreatSettings:input_type -> breakwater.v1.GetThreatSettingsRequest
 	7,  // 15: breakwater.v1.ThreatService.UpdateThreatSettings:input_type -> breakwater.v1.UpdateThreatSettingsRequest
 	5,  // 16: breakwater.v1.ThreatService.GetThreatSettings:output_type -> breakwater.v1.ThreatSettings
@@ -1037,7 +1118,7 @@ func file_breakwater_v1_threats_proto_init() {
 		return
 	}
 	file_breakwater_v1_access_proto_init()
-	file_breakwater_v1_threats_proto_msgTypes[3].OneofWrappers = []any{
+	file_breakwater_v1_threats_proto_msgTypes[5].OneofWrappers = []any{
 		(*ThreatSettings_FirewallEntry_Cidr)(nil),
 		(*ThreatSettings_FirewallEntry_Asn)(nil),
 		(*ThreatSettings_FirewallEntry_Country)(nil),
@@ -1048,7 +1129,7 @@ func file_breakwater_v1_threats_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_breakwater_v1_threats_proto_rawDesc), len(file_breakwater_v1_threats_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

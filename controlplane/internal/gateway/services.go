@@ -22,6 +22,7 @@ func register(mux *runtime.ServeMux, conn grpc.ClientConnInterface, dev bool) er
 		breakwaterv1.RegisterAppServiceHandlerClient(ctx, mux, breakwaterv1.NewAppServiceClient(conn)),
 		breakwaterv1.RegisterAuditServiceHandlerClient(ctx, mux, breakwaterv1.NewAuditServiceClient(conn)),
 		breakwaterv1.RegisterDnsServiceHandlerClient(ctx, mux, breakwaterv1.NewDnsServiceClient(conn)),
+		breakwaterv1.RegisterIncidentServiceHandlerClient(ctx, mux, breakwaterv1.NewIncidentServiceClient(conn)),
 		breakwaterv1.RegisterMemberServiceHandlerClient(ctx, mux, breakwaterv1.NewMemberServiceClient(conn)),
 		breakwaterv1.RegisterPlanServiceHandlerClient(ctx, mux, breakwaterv1.NewPlanServiceClient(conn)),
 		breakwaterv1.RegisterPropagationServiceHandlerClient(ctx, mux, breakwaterv1.NewPropagationServiceClient(conn)),

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -84,6 +85,9 @@ func (m *machine) abandon(ch *Chain, n int64, reason string, origin Origin) {
 		if i > 0 {
 			r.Reason = fmt.Sprintf("release %d, on which it stands, was abandoned", n)
 		}
+		if i == 0 && origin != OriginRollback {
+			r.Hurt = m.hurtBy(ch)
+		}
 		m.dead[c] = append(m.dead[c], r.Number)
 		m.emit(Archive{Channel: ch.Channel, Release: r})
 		if b := ch.Bisection; b != nil && b.Release == r.Number {
@@ -106,6 +110,19 @@ func (m *machine) abandon(ch *Chain, n int64, reason string, origin Origin) {
 		ch.suspect(suspectsOf(r.Changes, r.Number, r.FromRevision, origin))
 	}
 	m.emit(Incident{Kind: IncidentRollback, Channel: ch.Channel, Release: n, DataCenters: moved, Detail: reason})
+}
+
+// hurtBy is the data centers that a release of the channel hurt in this step: those that
+// have to recover. One that only refused it serves on, unhurt.
+func (m *machine) hurtBy(ch *Chain) []string {
+	var dcs []string
+	for _, s := range ch.Settling {
+		if m.hurt[s.DataCenter] {
+			dcs = append(dcs, s.DataCenter)
+		}
+	}
+	slices.Sort(dcs)
+	return dcs
 }
 
 func (m *machine) chainIndex(ch *Chain) int {

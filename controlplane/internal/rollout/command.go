@@ -37,6 +37,10 @@ func (m *machine) obey(cmd Command) bool {
 			r.Held, r.Reason = false, ""
 		}
 		m.letGo(ch, cmd.Release)
+	case storev1.Command_EXPEDITE:
+		m.expedite(r, cmd)
+	case storev1.Command_APPROVE:
+		m.approve(r, cmd)
 	case storev1.Command_ROLLBACK:
 		reason := orElse(cmd.Reason, "rolled back by "+cmd.Principal)
 		switch {

@@ -74,6 +74,14 @@
 // goes on; a single document that hurts is quarantined. A rollback's suspects wait for the
 // operator instead.
 //
+// # Break-glass
+//
+// Operators may ask that a release skip its bakes, and another operator may approve it.
+// From then on the bakes of all its waves but the first are zero, also of one that is open;
+// everything else holds: the first wave bakes, waves open in their order and one at a time,
+// each gate needs every frozen server well and with the right state hash, and a release
+// waits for its ancestors, which bake unless they are expedited themselves.
+//
 // # Moves
 //
 // Forward moves happen through a wave, or one data center at a time to the newest release
@@ -95,7 +103,9 @@
 //  5. targets name live releases only: never an abandoned one, and sequences grow;
 //  6. last known good never hurt: it is never abandoned, and only moves to descendants;
 //  7. a channel that is frozen and a release that is held do not move forward;
-//  8. when agents, reports and the leader work and nothing hurts, every release becomes
+//  8. no bake is shorter than the policy's at the release's sealing, but those after the
+//     first wave of a release that one operator expedited and another one approved;
+//  9. when agents, reports and the leader work and nothing hurts, every release becomes
 //     LIVE, then GOOD, and every eligible data center serves it.
 //
 // # Ownership

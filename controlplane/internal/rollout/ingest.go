@@ -20,6 +20,7 @@ func (m *machine) ingest() {
 			if r := &ch.Releases[j]; r.Phase == Sealed && len(r.Waves) == 0 {
 				r.Waves = fixWaves(m.o.Policies[ch.Channel], m.o.Fleet)
 				m.fitTrial(ch, r)
+				r.skipBakes()
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 func (s *sim) check(o Observation, next State, actions []Action) {
 	for i := range next.Chains {
 		s.checkWaves(&next.Chains[i])
+		s.checkBakes(&next.Chains[i])
 		s.checkChain(o, &s.prev.Chains[i], &next.Chains[i])
 	}
 	for _, a := range actions {

@@ -41,7 +41,8 @@ func TestModel(t *testing.T) {
 		order := func(v storev1.Command_Verb) {
 			c := channel()
 			commandID++
-			cmd := Command{ID: fmt.Sprint(commandID), Verb: v, Channel: c, Release: release(c), Principal: "op"}
+			principal := rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "principal")
+			cmd := Command{ID: fmt.Sprint(commandID), Verb: v, Channel: c, Release: release(c), Principal: principal}
 			if m := s.manifests[c][cmd.Release]; m != nil {
 				cmd.Changes, cmd.FromRevision = m.Changes, m.FromRevision
 			}
@@ -89,6 +90,8 @@ func TestModel(t *testing.T) {
 				}
 				s.policies[c] = p
 			},
+			"expedite": func(*rapid.T) { order(storev1.Command_EXPEDITE) },
+			"approve":  func(*rapid.T) { order(storev1.Command_APPROVE) },
 			"hold":     func(*rapid.T) { order(storev1.Command_HOLD) },
 			"resume":   func(*rapid.T) { order(storev1.Command_RESUME) },
 			"rollback": func(*rapid.T) { order(storev1.Command_ROLLBACK) },

@@ -73,6 +73,7 @@ func (r *Release) Record() *storev1.ReleaseProgress {
 		StateHash: slices.Clone(r.StateHash[:]), SealTime: stamp(r.SealTime), LiveTime: stamp(r.LiveTime),
 		Changes:         int32(r.ChangeCount),
 		CoveredRevision: r.CoveredRevision, FromRevision: r.FromRevision,
+		HurtDataCenters: slices.Clone(r.Hurt), Expedite: r.Expedite.record(),
 	}
 	for i := range r.Waves {
 		w := &r.Waves[i]
@@ -202,6 +203,7 @@ func ReleaseFromRecord(p *storev1.ReleaseProgress) (Release, error) {
 		Held: p.GetHeld(), Reason: p.GetReason(), StateHash: hash,
 		SealTime: unstamp(p.GetSealTime()), LiveTime: unstamp(p.GetLiveTime()), ChangeCount: int(p.GetChanges()),
 		CoveredRevision: p.GetCoveredRevision(), FromRevision: p.GetFromRevision(),
+		Hurt: slices.Clone(p.GetHurtDataCenters()), Expedite: expediteFrom(p.GetExpedite()),
 	}
 	for _, pw := range p.GetWaves() {
 		w := Wave{

@@ -63,6 +63,10 @@ type sim struct {
 
 	// applied are the data centers that ever applied a version of a document.
 	applied map[wire.DocumentID]map[wire.Sum][]string
+	// bakes are the bakes of every release as they were when its waves were fixed.
+	bakes map[releaseKey][]time.Duration
+	// hurt are the data centers that finished releases hurt.
+	hurt map[releaseKey][]string
 	// trouble breaks reports in model tests.
 	lose func(*agent) bool
 	old  func(*agent) bool
@@ -105,6 +109,7 @@ func newSim(tb rapid.TB, dcs ...string) *sim {
 		dead: map[wire.Channel]map[int64]string{}, archived: map[wire.Channel]map[int64]Phase{},
 		targets: map[moveKey]SetTarget{}, empty: map[wire.Channel]int64{},
 		applied: map[wire.DocumentID]map[wire.Sum][]string{},
+		bakes:   map[releaseKey][]time.Duration{}, hurt: map[releaseKey][]string{},
 	}
 	for c, p := range DefaultPolicies(dcs, 1, true) {
 		s.policies[c] = PolicyFrom(p)
@@ -288,6 +293,7 @@ func (s *sim) step() []Action {
 			s.commands = slices.DeleteFunc(s.commands, func(c Command) bool { return c.ID == a.ID })
 		case Archive:
 			s.archived[a.Channel][a.Release.Number] = a.Release.Phase
+			s.hurt[releaseKey{a.Channel, a.Release.Number}] = a.Release.Hurt
 		case Incident:
 			s.incidents = append(s.incidents, a)
 		}

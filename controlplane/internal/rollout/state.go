@@ -91,12 +91,25 @@ type Release struct {
 	Changes     []Change
 	// FromRevision and CoveredRevision are the registry revisions before and with it.
 	FromRevision, CoveredRevision int64
+	// Hurt are the data centers that it hurt, where it was abandoned for that.
+	Hurt []string
+	// Expedite is the wish that it skip its bakes.
+	Expedite Expedite
 }
 
 // Change is one document that a release changes. A zero sum is an absent document.
 type Change struct {
 	Document wire.DocumentID
 	Old, New wire.Sum
+}
+
+// Expedite is the wish of operators that a release skip its bakes: the first wave's is never
+// skipped. It holds once somebody else than the requester approved it.
+type Expedite struct {
+	Requester, Reason string
+	RequestTime       time.Time
+	Approver          string
+	ApproveTime       time.Time
 }
 
 // Wave is one step of a release's rollout.

@@ -56,9 +56,9 @@ type SiteDocument struct {
 	// How often one visitor may ask.
 	RateLimits []*v1.ThreatSettings_RateLimit `protobuf:"bytes,13,rep,name=rate_limits,json=rateLimits,proto3" json:"rate_limits,omitempty"`
 	// What is done to spam in forms and comments.
-	SpamControl v1.ThreatSettings_Control `protobuf:"varint,14,opt,name=spam_control,json=spamControl,proto3,enum=breakwater.v1.ThreatSettings_Control" json:"spam_control,omitempty"`
+	SpamControl v1.ThreatSettings_Control_Mode `protobuf:"varint,14,opt,name=spam_control,json=spamControl,proto3,enum=breakwater.v1.ThreatSettings_Control_Mode" json:"spam_control,omitempty"`
 	// What is done to bots.
-	BotControl    v1.ThreatSettings_Control `protobuf:"varint,15,opt,name=bot_control,json=botControl,proto3,enum=breakwater.v1.ThreatSettings_Control" json:"bot_control,omitempty"`
+	BotControl    v1.ThreatSettings_Control_Mode `protobuf:"varint,15,opt,name=bot_control,json=botControl,proto3,enum=breakwater.v1.ThreatSettings_Control_Mode" json:"bot_control,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -184,18 +184,18 @@ func (x *SiteDocument) GetRateLimits() []*v1.ThreatSettings_RateLimit {
 	return nil
 }
 
-func (x *SiteDocument) GetSpamControl() v1.ThreatSettings_Control {
+func (x *SiteDocument) GetSpamControl() v1.ThreatSettings_Control_Mode {
 	if x != nil {
 		return x.SpamControl
 	}
-	return v1.ThreatSettings_Control(0)
+	return v1.ThreatSettings_Control_Mode(0)
 }
 
-func (x *SiteDocument) GetBotControl() v1.ThreatSettings_Control {
+func (x *SiteDocument) GetBotControl() v1.ThreatSettings_Control_Mode {
 	if x != nil {
 		return x.BotControl
 	}
-	return v1.ThreatSettings_Control(0)
+	return v1.ThreatSettings_Control_Mode(0)
 }
 
 // A ShieldDocument is what must reach the edge first when a site is attacked: flat data,
@@ -209,7 +209,7 @@ type ShieldDocument struct {
 	// Whether every visitor is challenged.
 	UnderAttack bool `protobuf:"varint,3,opt,name=under_attack,json=underAttack,proto3" json:"under_attack,omitempty"`
 	// How early the mitigation of floods begins.
-	DdosSensitivity v1.ThreatSettings_Sensitivity `protobuf:"varint,4,opt,name=ddos_sensitivity,json=ddosSensitivity,proto3,enum=breakwater.v1.ThreatSettings_Sensitivity" json:"ddos_sensitivity,omitempty"`
+	DdosSensitivity v1.ThreatSettings_Sensitivity_Level `protobuf:"varint,4,opt,name=ddos_sensitivity,json=ddosSensitivity,proto3,enum=breakwater.v1.ThreatSettings_Sensitivity_Level" json:"ddos_sensitivity,omitempty"`
 	// Who is allowed and who is not, first match first; without notes and expiries.
 	FirewallEntries []*v1.ThreatSettings_FirewallEntry `protobuf:"bytes,5,rep,name=firewall_entries,json=firewallEntries,proto3" json:"firewall_entries,omitempty"`
 	// Which packets are dropped; without notes.
@@ -269,11 +269,11 @@ func (x *ShieldDocument) GetUnderAttack() bool {
 	return false
 }
 
-func (x *ShieldDocument) GetDdosSensitivity() v1.ThreatSettings_Sensitivity {
+func (x *ShieldDocument) GetDdosSensitivity() v1.ThreatSettings_Sensitivity_Level {
 	if x != nil {
 		return x.DdosSensitivity
 	}
-	return v1.ThreatSettings_Sensitivity(0)
+	return v1.ThreatSettings_Sensitivity_Level(0)
 }
 
 func (x *ShieldDocument) GetFirewallEntries() []*v1.ThreatSettings_FirewallEntry {
@@ -780,7 +780,7 @@ var File_breakwater_edge_v1_documents_proto protoreflect.FileDescriptor
 
 const file_breakwater_edge_v1_documents_proto_rawDesc = "" +
 	"\n" +
-	"\"breakwater/edge/v1/documents.proto\x12\x12breakwater.edge.v1\x1a\x1cbreakwater/v1/settings.proto\x1a\x19breakwater/v1/sites.proto\x1a\x1bbreakwater/v1/threats.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x82\a\n" +
+	"\"breakwater/edge/v1/documents.proto\x12\x12breakwater.edge.v1\x1a\x1cbreakwater/v1/settings.proto\x1a\x19breakwater/v1/sites.proto\x1a\x1bbreakwater/v1/threats.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x8c\a\n" +
 	"\fSiteDocument\x12\x16\n" +
 	"\x06domain\x18\x01 \x01(\tR\x06domain\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x12-\n" +
@@ -797,18 +797,18 @@ const file_breakwater_edge_v1_documents_proto_rawDesc = "" +
 	"\x04hsts\x18\v \x01(\v2\x1c.breakwater.v1.Settings.HstsR\x04hsts\x12;\n" +
 	"\x04apps\x18\f \x03(\v2'.breakwater.edge.v1.SiteDocument.AppUseR\x04apps\x12H\n" +
 	"\vrate_limits\x18\r \x03(\v2'.breakwater.v1.ThreatSettings.RateLimitR\n" +
-	"rateLimits\x12H\n" +
-	"\fspam_control\x18\x0e \x01(\x0e2%.breakwater.v1.ThreatSettings.ControlR\vspamControl\x12F\n" +
-	"\vbot_control\x18\x0f \x01(\x0e2%.breakwater.v1.ThreatSettings.ControlR\n" +
+	"rateLimits\x12M\n" +
+	"\fspam_control\x18\x0e \x01(\x0e2*.breakwater.v1.ThreatSettings.Control.ModeR\vspamControl\x12K\n" +
+	"\vbot_control\x18\x0f \x01(\x0e2*.breakwater.v1.ThreatSettings.Control.ModeR\n" +
 	"botControl\x1aO\n" +
 	"\x06AppUse\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\x123\n" +
-	"\bsettings\x18\x02 \x01(\v2\x17.google.protobuf.StructR\bsettings\"\x9a\x03\n" +
+	"\bsettings\x18\x02 \x01(\v2\x17.google.protobuf.StructR\bsettings\"\xa0\x03\n" +
 	"\x0eShieldDocument\x12\x16\n" +
 	"\x06domain\x18\x01 \x01(\tR\x06domain\x12R\n" +
 	"\x0esecurity_level\x18\x02 \x01(\x0e2+.breakwater.v1.ThreatSettings.SecurityLevelR\rsecurityLevel\x12!\n" +
-	"\funder_attack\x18\x03 \x01(\bR\vunderAttack\x12T\n" +
-	"\x10ddos_sensitivity\x18\x04 \x01(\x0e2).breakwater.v1.ThreatSettings.SensitivityR\x0fddosSensitivity\x12V\n" +
+	"\funder_attack\x18\x03 \x01(\bR\vunderAttack\x12Z\n" +
+	"\x10ddos_sensitivity\x18\x04 \x01(\x0e2/.breakwater.v1.ThreatSettings.Sensitivity.LevelR\x0fddosSensitivity\x12V\n" +
 	"\x10firewall_entries\x18\x05 \x03(\v2+.breakwater.v1.ThreatSettings.FirewallEntryR\x0ffirewallEntries\x12K\n" +
 	"\fpacket_rules\x18\x06 \x03(\v2(.breakwater.v1.ThreatSettings.PacketRuleR\vpacketRules\"\xdc\x01\n" +
 	"\rPurgeDocument\x12\x16\n" +
@@ -855,27 +855,27 @@ func file_breakwater_edge_v1_documents_proto_rawDescGZIP() []byte {
 
 var file_breakwater_edge_v1_documents_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_breakwater_edge_v1_documents_proto_goTypes = []any{
-	(*SiteDocument)(nil),                    // 0: breakwater.edge.v1.SiteDocument
-	(*ShieldDocument)(nil),                  // 1: breakwater.edge.v1.ShieldDocument
-	(*PurgeDocument)(nil),                   // 2: breakwater.edge.v1.PurgeDocument
-	(*DnsDocument)(nil),                     // 3: breakwater.edge.v1.DnsDocument
-	(*AppDocument)(nil),                     // 4: breakwater.edge.v1.AppDocument
-	(*LimitsDocument)(nil),                  // 5: breakwater.edge.v1.LimitsDocument
-	(*SiteDocument_AppUse)(nil),             // 6: breakwater.edge.v1.SiteDocument.AppUse
-	(*PurgeDocument_Entry)(nil),             // 7: breakwater.edge.v1.PurgeDocument.Entry
-	(*DnsDocument_Record)(nil),              // 8: breakwater.edge.v1.DnsDocument.Record
-	(*v1.Origin)(nil),                       // 9: breakwater.v1.Origin
-	(v1.Settings_CacheLevel)(0),             // 10: breakwater.v1.Settings.CacheLevel
-	(v1.Settings_TlsMode)(0),                // 11: breakwater.v1.Settings.TlsMode
-	(v1.Settings_TlsVersion)(0),             // 12: breakwater.v1.Settings.TlsVersion
-	(*v1.Settings_Hsts)(nil),                // 13: breakwater.v1.Settings.Hsts
-	(*v1.ThreatSettings_RateLimit)(nil),     // 14: breakwater.v1.ThreatSettings.RateLimit
-	(v1.ThreatSettings_Control)(0),          // 15: breakwater.v1.ThreatSettings.Control
-	(v1.ThreatSettings_SecurityLevel)(0),    // 16: breakwater.v1.ThreatSettings.SecurityLevel
-	(v1.ThreatSettings_Sensitivity)(0),      // 17: breakwater.v1.ThreatSettings.Sensitivity
-	(*v1.ThreatSettings_FirewallEntry)(nil), // 18: breakwater.v1.ThreatSettings.FirewallEntry
-	(*v1.ThreatSettings_PacketRule)(nil),    // 19: breakwater.v1.ThreatSettings.PacketRule
-	(*structpb.Struct)(nil),                 // 20: google.protobuf.Struct
+	(*SiteDocument)(nil),                     // 0: breakwater.edge.v1.SiteDocument
+	(*ShieldDocument)(nil),                   // 1: breakwater.edge.v1.ShieldDocument
+	(*PurgeDocument)(nil),                    // 2: breakwater.edge.v1.PurgeDocument
+	(*DnsDocument)(nil),                      // 3: breakwater.edge.v1.DnsDocument
+	(*AppDocument)(nil),                      // 4: breakwater.edge.v1.AppDocument
+	(*LimitsDocument)(nil),                   // 5: breakwater.edge.v1.LimitsDocument
+	(*SiteDocument_AppUse)(nil),              // 6: breakwater.edge.v1.SiteDocument.AppUse
+	(*PurgeDocument_Entry)(nil),              // 7: breakwater.edge.v1.PurgeDocument.Entry
+	(*DnsDocument_Record)(nil),               // 8: breakwater.edge.v1.DnsDocument.Record
+	(*v1.Origin)(nil),                        // 9: breakwater.v1.Origin
+	(v1.Settings_CacheLevel)(0),              // 10: breakwater.v1.Settings.CacheLevel
+	(v1.Settings_TlsMode)(0),                 // 11: breakwater.v1.Settings.TlsMode
+	(v1.Settings_TlsVersion)(0),              // 12: breakwater.v1.Settings.TlsVersion
+	(*v1.Settings_Hsts)(nil),                 // 13: breakwater.v1.Settings.Hsts
+	(*v1.ThreatSettings_RateLimit)(nil),      // 14: breakwater.v1.ThreatSettings.RateLimit
+	(v1.ThreatSettings_Control_Mode)(0),      // 15: breakwater.v1.ThreatSettings.Control.Mode
+	(v1.ThreatSettings_SecurityLevel)(0),     // 16: breakwater.v1.ThreatSettings.SecurityLevel
+	(v1.ThreatSettings_Sensitivity_Level)(0), // 17: breakwater.v1.ThreatSettings.Sensitivity.Level
+	(*v1.ThreatSettings_FirewallEntry)(nil),  // 18: breakwater.v1.ThreatSettings.FirewallEntry
+	(*v1.ThreatSettings_PacketRule)(nil),     // 19: breakwater.v1.ThreatSettings.PacketRule
+	(*structpb.Struct)(nil),                  // 20: google.protobuf.Struct
 }
 var file_breakwater_edge_v1_documents_proto_depIdxs = []int32{
 	9,  // 0: breakwater.edge.v1.SiteDocument.origin:type_name -> breakwater.v1.Origin
@@ -885,10 +885,10 @@ var file_breakwater_edge_v1_documents_proto_depIdxs = []int32{
 	13, // 4: breakwater.edge.v1.SiteDocument.hsts:type_name -> breakwater.v1.Settings.Hsts
 	6,  // 5: breakwater.edge.v1.SiteDocument.apps:type_name -> breakwater.edge.v1.SiteDocument.AppUse
 	14, // 6: breakwater.edge.v1.SiteDocument.rate_limits:type_name -> breakwater.v1.ThreatSettings.RateLimit
-	15, // 7: breakwater.edge.v1.SiteDocument.spam_control:type_name -> breakwater.v1.ThreatSettings.Control
-	15, // 8: breakwater.edge.v1.SiteDocument.bot_control:type_name -> breakwater.v1.ThreatSettings.Control
+	15, // 7: breakwater.edge.v1.SiteDocument.spam_control:type_name -> breakwater.v1.ThreatSettings.Control.Mode
+	15, // 8: breakwater.edge.v1.SiteDocument.bot_control:type_name -> breakwater.v1.ThreatSettings.Control.Mode
 	16, // 9: breakwater.edge.v1.ShieldDocument.security_level:type_name -> breakwater.v1.ThreatSettings.SecurityLevel
-	17, // 10: breakwater.edge.v1.ShieldDocument.ddos_sensitivity:type_name -> breakwater.v1.ThreatSettings.Sensitivity
+	17, // 10: breakwater.edge.v1.ShieldDocument.ddos_sensitivity:type_name -> breakwater.v1.ThreatSettings.Sensitivity.Level
 	18, // 11: breakwater.edge.v1.ShieldDocument.firewall_entries:type_name -> breakwater.v1.ThreatSettings.FirewallEntry
 	19, // 12: breakwater.edge.v1.ShieldDocument.packet_rules:type_name -> breakwater.v1.ThreatSettings.PacketRule
 	7,  // 13: breakwater.edge.v1.PurgeDocument.entries:type_name -> breakwater.edge.v1.PurgeDocument.Entry

@@ -308,7 +308,9 @@ type Release struct {
 	// When it passed its last wave.
 	LiveTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=live_time,json=liveTime,proto3" json:"live_time,omitempty"`
 	// What it was sealed for: changes, a revert, a trial of suspects or a retry.
-	Cause         string `protobuf:"bytes,13,opt,name=cause,proto3" json:"cause,omitempty"`
+	Cause string `protobuf:"bytes,13,opt,name=cause,proto3" json:"cause,omitempty"`
+	// The wish that it skip its bakes; absent where there is none.
+	Expedite      *Release_Expedite `protobuf:"bytes,14,opt,name=expedite,proto3" json:"expedite,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -432,6 +434,13 @@ func (x *Release) GetCause() string {
 		return x.Cause
 	}
 	return ""
+}
+
+func (x *Release) GetExpedite() *Release_Expedite {
+	if x != nil {
+		return x.Expedite
+	}
+	return nil
 }
 
 // A Quarantine keeps one document at its last good version.
@@ -1311,6 +1320,143 @@ func (x *RollbackReleaseRequest) GetValidateOnly() bool {
 	return false
 }
 
+// The request of ExpediteRelease.
+type ExpediteReleaseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The release's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Why; it is audited.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The idempotency key, in REST the header Idempotency-Key.
+	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Checks everything and stores nothing.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpediteReleaseRequest) Reset() {
+	*x = ExpediteReleaseRequest{}
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpediteReleaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpediteReleaseRequest) ProtoMessage() {}
+
+func (x *ExpediteReleaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpediteReleaseRequest.ProtoReflect.Descriptor instead.
+func (*ExpediteReleaseRequest) Descriptor() ([]byte, []int) {
+	return file_breakwater_ops_v1_releases_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ExpediteReleaseRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExpediteReleaseRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ExpediteReleaseRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ExpediteReleaseRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// The request of ApproveRelease.
+type ApproveReleaseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The release's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The idempotency key, in REST the header Idempotency-Key.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Checks everything and stores nothing.
+	ValidateOnly  bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveReleaseRequest) Reset() {
+	*x = ApproveReleaseRequest{}
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveReleaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveReleaseRequest) ProtoMessage() {}
+
+func (x *ApproveReleaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveReleaseRequest.ProtoReflect.Descriptor instead.
+func (*ApproveReleaseRequest) Descriptor() ([]byte, []int) {
+	return file_breakwater_ops_v1_releases_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ApproveReleaseRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ApproveReleaseRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ApproveReleaseRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 // The request of ListQuarantines.
 type ListQuarantinesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1326,7 +1472,7 @@ type ListQuarantinesRequest struct {
 
 func (x *ListQuarantinesRequest) Reset() {
 	*x = ListQuarantinesRequest{}
-	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[15]
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1484,7 @@ func (x *ListQuarantinesRequest) String() string {
 func (*ListQuarantinesRequest) ProtoMessage() {}
 
 func (x *ListQuarantinesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[15]
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1497,7 @@ func (x *ListQuarantinesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantinesRequest.ProtoReflect.Descriptor instead.
 func (*ListQuarantinesRequest) Descriptor() ([]byte, []int) {
-	return file_breakwater_ops_v1_releases_proto_rawDescGZIP(), []int{15}
+	return file_breakwater_ops_v1_releases_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListQuarantinesRequest) GetPageSize() int32 {
@@ -1388,7 +1534,7 @@ type ListQuarantinesResponse struct {
 
 func (x *ListQuarantinesResponse) Reset() {
 	*x = ListQuarantinesResponse{}
-	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[16]
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1546,7 @@ func (x *ListQuarantinesResponse) String() string {
 func (*ListQuarantinesResponse) ProtoMessage() {}
 
 func (x *ListQuarantinesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[16]
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1559,7 @@ func (x *ListQuarantinesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantinesResponse.ProtoReflect.Descriptor instead.
 func (*ListQuarantinesResponse) Descriptor() ([]byte, []int) {
-	return file_breakwater_ops_v1_releases_proto_rawDescGZIP(), []int{16}
+	return file_breakwater_ops_v1_releases_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListQuarantinesResponse) GetQuarantines() []*Quarantine {
@@ -1441,7 +1587,7 @@ type GetQuarantineRequest struct {
 
 func (x *GetQuarantineRequest) Reset() {
 	*x = GetQuarantineRequest{}
-	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[17]
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1453,7 +1599,7 @@ func (x *GetQuarantineRequest) String() string {
 func (*GetQuarantineRequest) ProtoMessage() {}
 
 func (x *GetQuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[17]
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1466,7 +1612,7 @@ func (x *GetQuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQuarantineRequest.ProtoReflect.Descriptor instead.
 func (*GetQuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_breakwater_ops_v1_releases_proto_rawDescGZIP(), []int{17}
+	return file_breakwater_ops_v1_releases_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetQuarantineRequest) GetName() string {
@@ -1491,7 +1637,7 @@ type RetryQuarantineRequest struct {
 
 func (x *RetryQuarantineRequest) Reset() {
 	*x = RetryQuarantineRequest{}
-	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[18]
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +1649,7 @@ func (x *RetryQuarantineRequest) String() string {
 func (*RetryQuarantineRequest) ProtoMessage() {}
 
 func (x *RetryQuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[18]
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +1662,7 @@ func (x *RetryQuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryQuarantineRequest.ProtoReflect.Descriptor instead.
 func (*RetryQuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_breakwater_ops_v1_releases_proto_rawDescGZIP(), []int{18}
+	return file_breakwater_ops_v1_releases_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RetryQuarantineRequest) GetName() string {
@@ -1553,7 +1699,7 @@ type Channel_Wave struct {
 
 func (x *Channel_Wave) Reset() {
 	*x = Channel_Wave{}
-	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[19]
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1565,7 +1711,7 @@ func (x *Channel_Wave) String() string {
 func (*Channel_Wave) ProtoMessage() {}
 
 func (x *Channel_Wave) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[19]
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1618,7 +1764,7 @@ type Release_Wave struct {
 
 func (x *Release_Wave) Reset() {
 	*x = Release_Wave{}
-	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[20]
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1630,7 +1776,7 @@ func (x *Release_Wave) String() string {
 func (*Release_Wave) ProtoMessage() {}
 
 func (x *Release_Wave) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[20]
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +1856,7 @@ type Release_Change struct {
 
 func (x *Release_Change) Reset() {
 	*x = Release_Change{}
-	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[21]
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +1868,7 @@ func (x *Release_Change) String() string {
 func (*Release_Change) ProtoMessage() {}
 
 func (x *Release_Change) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[21]
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,6 +1905,88 @@ func (x *Release_Change) GetNewSha256() string {
 	return ""
 }
 
+// Expedite is the wish that a release skip its bakes.
+type Release_Expedite struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The operator who asked.
+	Requester string `protobuf:"bytes,2,opt,name=requester,proto3" json:"requester,omitempty"`
+	// When.
+	RequestTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=request_time,json=requestTime,proto3" json:"request_time,omitempty"`
+	// The operator who approved; empty while nobody did.
+	Approver string `protobuf:"bytes,4,opt,name=approver,proto3" json:"approver,omitempty"`
+	// When.
+	ApproveTime   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=approve_time,json=approveTime,proto3" json:"approve_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Release_Expedite) Reset() {
+	*x = Release_Expedite{}
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Release_Expedite) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Release_Expedite) ProtoMessage() {}
+
+func (x *Release_Expedite) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_ops_v1_releases_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Release_Expedite.ProtoReflect.Descriptor instead.
+func (*Release_Expedite) Descriptor() ([]byte, []int) {
+	return file_breakwater_ops_v1_releases_proto_rawDescGZIP(), []int{1, 2}
+}
+
+func (x *Release_Expedite) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Release_Expedite) GetRequester() string {
+	if x != nil {
+		return x.Requester
+	}
+	return ""
+}
+
+func (x *Release_Expedite) GetRequestTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RequestTime
+	}
+	return nil
+}
+
+func (x *Release_Expedite) GetApprover() string {
+	if x != nil {
+		return x.Approver
+	}
+	return ""
+}
+
+func (x *Release_Expedite) GetApproveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ApproveTime
+	}
+	return nil
+}
+
 var File_breakwater_ops_v1_releases_proto protoreflect.FileDescriptor
 
 const file_breakwater_ops_v1_releases_proto_rawDesc = "" +
@@ -1779,7 +2007,7 @@ const file_breakwater_ops_v1_releases_proto_rawDesc = "" +
 	"\x04Wave\x12,\n" +
 	"\fdata_centers\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\vdataCenters\x12-\n" +
 	"\x04bake\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04bake:>\xeaA;\n" +
-	"\x12breakwater/Channel\x12\x12channels/{channel}*\bchannels2\achannel\"\xbe\t\n" +
+	"\x12breakwater/Channel\x12\x12channels/{channel}*\bchannels2\achannel\"\xdc\v\n" +
 	"\aRelease\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x03R\x06number\x12\x16\n" +
@@ -1795,7 +2023,8 @@ const file_breakwater_ops_v1_releases_proto_rawDesc = "" +
 	" \x01(\tR\tstateHash\x127\n" +
 	"\tseal_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bsealTime\x127\n" +
 	"\tlive_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\bliveTime\x12\x14\n" +
-	"\x05cause\x18\r \x01(\tR\x05cause\x1a\x93\x03\n" +
+	"\x05cause\x18\r \x01(\tR\x05cause\x12?\n" +
+	"\bexpedite\x18\x0e \x01(\v2#.breakwater.ops.v1.Release.ExpediteR\bexpedite\x1a\x93\x03\n" +
 	"\x04Wave\x12;\n" +
 	"\x05state\x18\x01 \x01(\x0e2%.breakwater.ops.v1.Release.Wave.StateR\x05state\x12!\n" +
 	"\fdata_centers\x18\x02 \x03(\tR\vdataCenters\x12-\n" +
@@ -1817,7 +2046,13 @@ const file_breakwater_ops_v1_releases_proto_rawDesc = "" +
 	"\n" +
 	"old_sha256\x18\x02 \x01(\tR\toldSha256\x12\x1d\n" +
 	"\n" +
-	"new_sha256\x18\x03 \x01(\tR\tnewSha256\"d\n" +
+	"new_sha256\x18\x03 \x01(\tR\tnewSha256\x1a\xda\x01\n" +
+	"\bExpedite\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1c\n" +
+	"\trequester\x18\x02 \x01(\tR\trequester\x12=\n" +
+	"\frequest_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestTime\x12\x1a\n" +
+	"\bapprover\x18\x04 \x01(\tR\bapprover\x12=\n" +
+	"\fapprove_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vapproveTime\"d\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -1901,7 +2136,18 @@ const file_breakwater_ops_v1_releases_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x7f\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x9c\x01\n" +
+	"\x16ExpediteReleaseRequest\x12\x17\n" +
+	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x02R\x04name\x12%\n" +
+	"\x06reason\x18\x02 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"t\n" +
+	"\x15ApproveReleaseRequest\x12\x17\n" +
+	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x02R\x04name\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"\x7f\n" +
 	"\x16ListQuarantinesRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1916,7 +2162,7 @@ const file_breakwater_ops_v1_releases_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x02R\x04name\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly2\xea\x0f\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly2\xbe\x12\n" +
 	"\x0eReleaseService\x12\x8a\x01\n" +
 	"\fListChannels\x12&.breakwater.ops.v1.ListChannelsRequest\x1a'.breakwater.ops.v1.ListChannelsResponse\")\xaa\xab(\x11\b\x05\x12\rchannels.list\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/channels\x12\x81\x01\n" +
 	"\n" +
@@ -1929,7 +2175,9 @@ const file_breakwater_ops_v1_releases_proto_rawDesc = "" +
 	"GetRelease\x12$.breakwater.ops.v1.GetReleaseRequest\x1a\x1a.breakwater.ops.v1.Release\"<\xaa\xab(\x10\b\x05\x12\freleases.get\x82\xd3\xe4\x93\x02\"\x12 /v1/{name=channels/*/releases/*}\x12\x99\x01\n" +
 	"\vHoldRelease\x12%.breakwater.ops.v1.HoldReleaseRequest\x1a\x1a.breakwater.ops.v1.Release\"G\xaa\xab(\x13\b\x05\x12\rreleases.hold \x01\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/{name=channels/*/releases/*}:hold\x12\xa1\x01\n" +
 	"\rResumeRelease\x12'.breakwater.ops.v1.ResumeReleaseRequest\x1a\x1a.breakwater.ops.v1.Release\"K\xaa\xab(\x15\b\x05\x12\x0freleases.resume \x01\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/{name=channels/*/releases/*}:resume\x12\xa9\x01\n" +
-	"\x0fRollbackRelease\x12).breakwater.ops.v1.RollbackReleaseRequest\x1a\x1a.breakwater.ops.v1.Release\"O\xaa\xab(\x17\b\x05\x12\x11releases.rollback \x01\x82\xd3\xe4\x93\x02.:\x01*\")/v1/{name=channels/*/releases/*}:rollback\x12\x99\x01\n" +
+	"\x0fRollbackRelease\x12).breakwater.ops.v1.RollbackReleaseRequest\x1a\x1a.breakwater.ops.v1.Release\"O\xaa\xab(\x17\b\x05\x12\x11releases.rollback \x01\x82\xd3\xe4\x93\x02.:\x01*\")/v1/{name=channels/*/releases/*}:rollback\x12\xa9\x01\n" +
+	"\x0fExpediteRelease\x12).breakwater.ops.v1.ExpediteReleaseRequest\x1a\x1a.breakwater.ops.v1.Release\"O\xaa\xab(\x17\b\x05\x12\x11releases.expedite \x01\x82\xd3\xe4\x93\x02.:\x01*\")/v1/{name=channels/*/releases/*}:expedite\x12\xa5\x01\n" +
+	"\x0eApproveRelease\x12(.breakwater.ops.v1.ApproveReleaseRequest\x1a\x1a.breakwater.ops.v1.Release\"M\xaa\xab(\x16\b\x05\x12\x10releases.approve \x01\x82\xd3\xe4\x93\x02-:\x01*\"(/v1/{name=channels/*/releases/*}:approve\x12\x99\x01\n" +
 	"\x0fListQuarantines\x12).breakwater.ops.v1.ListQuarantinesRequest\x1a*.breakwater.ops.v1.ListQuarantinesResponse\"/\xaa\xab(\x14\b\x05\x12\x10quarantines.list\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/quarantines\x12\x90\x01\n" +
 	"\rGetQuarantine\x12'.breakwater.ops.v1.GetQuarantineRequest\x1a\x1d.breakwater.ops.v1.Quarantine\"7\xaa\xab(\x13\b\x05\x12\x0fquarantines.get\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/{name=quarantines/*}\x12\xa1\x01\n" +
 	"\x0fRetryQuarantine\x12).breakwater.ops.v1.RetryQuarantineRequest\x1a\x1d.breakwater.ops.v1.Quarantine\"D\xaa\xab(\x17\b\x05\x12\x11quarantines.retry \x01\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/{name=quarantines/*}:retryBBZ@github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1;opsv1b\x06proto3"
@@ -1947,7 +2195,7 @@ func file_breakwater_ops_v1_releases_proto_rawDescGZIP() []byte {
 }
 
 var file_breakwater_ops_v1_releases_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_breakwater_ops_v1_releases_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_breakwater_ops_v1_releases_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_breakwater_ops_v1_releases_proto_goTypes = []any{
 	(Release_State)(0),              // 0: breakwater.ops.v1.Release.State
 	(Release_Wave_State)(0),         // 1: breakwater.ops.v1.Release.Wave.State
@@ -1966,68 +2214,78 @@ var file_breakwater_ops_v1_releases_proto_goTypes = []any{
 	(*HoldReleaseRequest)(nil),      // 14: breakwater.ops.v1.HoldReleaseRequest
 	(*ResumeReleaseRequest)(nil),    // 15: breakwater.ops.v1.ResumeReleaseRequest
 	(*RollbackReleaseRequest)(nil),  // 16: breakwater.ops.v1.RollbackReleaseRequest
-	(*ListQuarantinesRequest)(nil),  // 17: breakwater.ops.v1.ListQuarantinesRequest
-	(*ListQuarantinesResponse)(nil), // 18: breakwater.ops.v1.ListQuarantinesResponse
-	(*GetQuarantineRequest)(nil),    // 19: breakwater.ops.v1.GetQuarantineRequest
-	(*RetryQuarantineRequest)(nil),  // 20: breakwater.ops.v1.RetryQuarantineRequest
-	(*Channel_Wave)(nil),            // 21: breakwater.ops.v1.Channel.Wave
-	(*Release_Wave)(nil),            // 22: breakwater.ops.v1.Release.Wave
-	(*Release_Change)(nil),          // 23: breakwater.ops.v1.Release.Change
-	(*durationpb.Duration)(nil),     // 24: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 25: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),   // 26: google.protobuf.FieldMask
+	(*ExpediteReleaseRequest)(nil),  // 17: breakwater.ops.v1.ExpediteReleaseRequest
+	(*ApproveReleaseRequest)(nil),   // 18: breakwater.ops.v1.ApproveReleaseRequest
+	(*ListQuarantinesRequest)(nil),  // 19: breakwater.ops.v1.ListQuarantinesRequest
+	(*ListQuarantinesResponse)(nil), // 20: breakwater.ops.v1.ListQuarantinesResponse
+	(*GetQuarantineRequest)(nil),    // 21: breakwater.ops.v1.GetQuarantineRequest
+	(*RetryQuarantineRequest)(nil),  // 22: breakwater.ops.v1.RetryQuarantineRequest
+	(*Channel_Wave)(nil),            // 23: breakwater.ops.v1.Channel.Wave
+	(*Release_Wave)(nil),            // 24: breakwater.ops.v1.Release.Wave
+	(*Release_Change)(nil),          // 25: breakwater.ops.v1.Release.Change
+	(*Release_Expedite)(nil),        // 26: breakwater.ops.v1.Release.Expedite
+	(*durationpb.Duration)(nil),     // 27: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 28: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),   // 29: google.protobuf.FieldMask
 }
 var file_breakwater_ops_v1_releases_proto_depIdxs = []int32{
-	21, // 0: breakwater.ops.v1.Channel.waves:type_name -> breakwater.ops.v1.Channel.Wave
-	24, // 1: breakwater.ops.v1.Channel.soak:type_name -> google.protobuf.Duration
+	23, // 0: breakwater.ops.v1.Channel.waves:type_name -> breakwater.ops.v1.Channel.Wave
+	27, // 1: breakwater.ops.v1.Channel.soak:type_name -> google.protobuf.Duration
 	0,  // 2: breakwater.ops.v1.Release.state:type_name -> breakwater.ops.v1.Release.State
-	22, // 3: breakwater.ops.v1.Release.waves:type_name -> breakwater.ops.v1.Release.Wave
-	23, // 4: breakwater.ops.v1.Release.changes:type_name -> breakwater.ops.v1.Release.Change
-	25, // 5: breakwater.ops.v1.Release.seal_time:type_name -> google.protobuf.Timestamp
-	25, // 6: breakwater.ops.v1.Release.live_time:type_name -> google.protobuf.Timestamp
-	25, // 7: breakwater.ops.v1.Quarantine.retry_time:type_name -> google.protobuf.Timestamp
-	25, // 8: breakwater.ops.v1.Quarantine.create_time:type_name -> google.protobuf.Timestamp
-	2,  // 9: breakwater.ops.v1.ListChannelsResponse.channels:type_name -> breakwater.ops.v1.Channel
-	2,  // 10: breakwater.ops.v1.UpdateChannelRequest.channel:type_name -> breakwater.ops.v1.Channel
-	26, // 11: breakwater.ops.v1.UpdateChannelRequest.update_mask:type_name -> google.protobuf.FieldMask
-	3,  // 12: breakwater.ops.v1.ListReleasesResponse.releases:type_name -> breakwater.ops.v1.Release
-	4,  // 13: breakwater.ops.v1.ListQuarantinesResponse.quarantines:type_name -> breakwater.ops.v1.Quarantine
-	24, // 14: breakwater.ops.v1.Channel.Wave.bake:type_name -> google.protobuf.Duration
-	1,  // 15: breakwater.ops.v1.Release.Wave.state:type_name -> breakwater.ops.v1.Release.Wave.State
-	24, // 16: breakwater.ops.v1.Release.Wave.bake:type_name -> google.protobuf.Duration
-	25, // 17: breakwater.ops.v1.Release.Wave.enter_time:type_name -> google.protobuf.Timestamp
-	25, // 18: breakwater.ops.v1.Release.Wave.pass_time:type_name -> google.protobuf.Timestamp
-	5,  // 19: breakwater.ops.v1.ReleaseService.ListChannels:input_type -> breakwater.ops.v1.ListChannelsRequest
-	7,  // 20: breakwater.ops.v1.ReleaseService.GetChannel:input_type -> breakwater.ops.v1.GetChannelRequest
-	8,  // 21: breakwater.ops.v1.ReleaseService.UpdateChannel:input_type -> breakwater.ops.v1.UpdateChannelRequest
-	9,  // 22: breakwater.ops.v1.ReleaseService.FreezeChannel:input_type -> breakwater.ops.v1.FreezeChannelRequest
-	10, // 23: breakwater.ops.v1.ReleaseService.UnfreezeChannel:input_type -> breakwater.ops.v1.UnfreezeChannelRequest
-	11, // 24: breakwater.ops.v1.ReleaseService.ListReleases:input_type -> breakwater.ops.v1.ListReleasesRequest
-	13, // 25: breakwater.ops.v1.ReleaseService.GetRelease:input_type -> breakwater.ops.v1.GetReleaseRequest
-	14, // 26: breakwater.ops.v1.ReleaseService.HoldRelease:input_type -> breakwater.ops.v1.HoldReleaseRequest
-	15, // 27: breakwater.ops.v1.ReleaseService.ResumeRelease:input_type -> breakwater.ops.v1.ResumeReleaseRequest
-	16, // 28: breakwater.ops.v1.ReleaseService.RollbackRelease:input_type -> breakwater.ops.v1.RollbackReleaseRequest
-	17, // 29: breakwater.ops.v1.ReleaseService.ListQuarantines:input_type -> breakwater.ops.v1.ListQuarantinesRequest
-	19, // 30: breakwater.ops.v1.ReleaseService.GetQuarantine:input_type -> breakwater.ops.v1.GetQuarantineRequest
-	20, // 31: breakwater.ops.v1.ReleaseService.RetryQuarantine:input_type -> breakwater.ops.v1.RetryQuarantineRequest
-	6,  // 32: breakwater.ops.v1.ReleaseService.ListChannels:output_type -> breakwater.ops.v1.ListChannelsResponse
-	2,  // 33: breakwater.ops.v1.ReleaseService.GetChannel:output_type -> breakwater.ops.v1.Channel
-	2,  // 34: breakwater.ops.v1.ReleaseService.UpdateChannel:output_type -> breakwater.ops.v1.Channel
-	2,  // 35: breakwater.ops.v1.ReleaseService.FreezeChannel:output_type -> breakwater.ops.v1.Channel
-	2,  // 36: breakwater.ops.v1.ReleaseService.UnfreezeChannel:output_type -> breakwater.ops.v1.Channel
-	12, // 37: breakwater.ops.v1.ReleaseService.ListReleases:output_type -> breakwater.ops.v1.ListReleasesResponse
-	3,  // 38: breakwater.ops.v1.ReleaseService.GetRelease:output_type -> breakwater.ops.v1.Release
-	3,  // 39: breakwater.ops.v1.ReleaseService.HoldRelease:output_type -> breakwater.ops.v1.Release
-	3,  // 40: breakwater.ops.v1.ReleaseService.ResumeRelease:output_type -> breakwater.ops.v1.Release
-	3,  // 41: breakwater.ops.v1.ReleaseService.RollbackRelease:output_type -> breakwater.ops.v1.Release
-	18, // 42: breakwater.ops.v1.ReleaseService.ListQuarantines:output_type -> breakwater.ops.v1.ListQuarantinesResponse
-	4,  // 43: breakwater.ops.v1.ReleaseService.GetQuarantine:output_type -> breakwater.ops.v1.Quarantine
-	4,  // 44: breakwater.ops.v1.ReleaseService.RetryQuarantine:output_type -> breakwater.ops.v1.Quarantine
-	32, // [32:45] is the sub-list for method output_type
-	19, // [19:32] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	24, // 3: breakwater.ops.v1.Release.waves:type_name -> breakwater.ops.v1.Release.Wave
+	25, // 4: breakwater.ops.v1.Release.changes:type_name -> breakwater.ops.v1.Release.Change
+	28, // 5: breakwater.ops.v1.Release.seal_time:type_name -> google.protobuf.Timestamp
+	28, // 6: breakwater.ops.v1.Release.live_time:type_name -> google.protobuf.Timestamp
+	26, // 7: breakwater.ops.v1.Release.expedite:type_name -> breakwater.ops.v1.Release.Expedite
+	28, // 8: breakwater.ops.v1.Quarantine.retry_time:type_name -> google.protobuf.Timestamp
+	28, // 9: breakwater.ops.v1.Quarantine.create_time:type_name -> google.protobuf.Timestamp
+	2,  // 10: breakwater.ops.v1.ListChannelsResponse.channels:type_name -> breakwater.ops.v1.Channel
+	2,  // 11: breakwater.ops.v1.UpdateChannelRequest.channel:type_name -> breakwater.ops.v1.Channel
+	29, // 12: breakwater.ops.v1.UpdateChannelRequest.update_mask:type_name -> google.protobuf.FieldMask
+	3,  // 13: breakwater.ops.v1.ListReleasesResponse.releases:type_name -> breakwater.ops.v1.Release
+	4,  // 14: breakwater.ops.v1.ListQuarantinesResponse.quarantines:type_name -> breakwater.ops.v1.Quarantine
+	27, // 15: breakwater.ops.v1.Channel.Wave.bake:type_name -> google.protobuf.Duration
+	1,  // 16: breakwater.ops.v1.Release.Wave.state:type_name -> breakwater.ops.v1.Release.Wave.State
+	27, // 17: breakwater.ops.v1.Release.Wave.bake:type_name -> google.protobuf.Duration
+	28, // 18: breakwater.ops.v1.Release.Wave.enter_time:type_name -> google.protobuf.Timestamp
+	28, // 19: breakwater.ops.v1.Release.Wave.pass_time:type_name -> google.protobuf.Timestamp
+	28, // 20: breakwater.ops.v1.Release.Expedite.request_time:type_name -> google.protobuf.Timestamp
+	28, // 21: breakwater.ops.v1.Release.Expedite.approve_time:type_name -> google.protobuf.Timestamp
+	5,  // 22: breakwater.ops.v1.ReleaseService.ListChannels:input_type -> breakwater.ops.v1.ListChannelsRequest
+	7,  // 23: breakwater.ops.v1.ReleaseService.GetChannel:input_type -> breakwater.ops.v1.GetChannelRequest
+	8,  // 24: breakwater.ops.v1.ReleaseService.UpdateChannel:input_type -> breakwater.ops.v1.UpdateChannelRequest
+	9,  // 25: breakwater.ops.v1.ReleaseService.FreezeChannel:input_type -> breakwater.ops.v1.FreezeChannelRequest
+	10, // 26: breakwater.ops.v1.ReleaseService.UnfreezeChannel:input_type -> breakwater.ops.v1.UnfreezeChannelRequest
+	11, // 27: breakwater.ops.v1.ReleaseService.ListReleases:input_type -> breakwater.ops.v1.ListReleasesRequest
+	13, // 28: breakwater.ops.v1.ReleaseService.GetRelease:input_type -> breakwater.ops.v1.GetReleaseRequest
+	14, // 29: breakwater.ops.v1.ReleaseService.HoldRelease:input_type -> breakwater.ops.v1.HoldReleaseRequest
+	15, // 30: breakwater.ops.v1.ReleaseService.ResumeRelease:input_type -> breakwater.ops.v1.ResumeReleaseRequest
+	16, // 31: breakwater.ops.v1.ReleaseService.RollbackRelease:input_type -> breakwater.ops.v1.RollbackReleaseRequest
+	17, // 32: breakwater.ops.v1.ReleaseService.ExpediteRelease:input_type -> breakwater.ops.v1.ExpediteReleaseRequest
+	18, // 33: breakwater.ops.v1.ReleaseService.ApproveRelease:input_type -> breakwater.ops.v1.ApproveReleaseRequest
+	19, // 34: breakwater.ops.v1.ReleaseService.ListQuarantines:input_type -> breakwater.ops.v1.ListQuarantinesRequest
+	21, // 35: breakwater.ops.v1.ReleaseService.GetQuarantine:input_type -> breakwater.ops.v1.GetQuarantineRequest
+	22, // 36: breakwater.ops.v1.ReleaseService.RetryQuarantine:input_type -> breakwater.ops.v1.RetryQuarantineRequest
+	6,  // 37: breakwater.ops.v1.ReleaseService.ListChannels:output_type -> breakwater.ops.v1.ListChannelsResponse
+	2,  // 38: breakwater.ops.v1.ReleaseService.GetChannel:output_type -> breakwater.ops.v1.Channel
+	2,  // 39: breakwater.ops.v1.ReleaseService.UpdateChannel:output_type -> breakwater.ops.v1.Channel
+	2,  // 40: breakwater.ops.v1.ReleaseService.FreezeChannel:output_type -> breakwater.ops.v1.Channel
+	2,  // 41: breakwater.ops.v1.ReleaseService.UnfreezeChannel:output_type -> breakwater.ops.v1.Channel
+	12, // 42: breakwater.ops.v1.ReleaseService.ListReleases:output_type -> breakwater.ops.v1.ListReleasesResponse
+	3,  // 43: breakwater.ops.v1.ReleaseService.GetRelease:output_type -> breakwater.ops.v1.Release
+	3,  // 44: breakwater.ops.v1.ReleaseService.HoldRelease:output_type -> breakwater.ops.v1.Release
+	3,  // 45: breakwater.ops.v1.ReleaseService.ResumeRelease:output_type -> breakwater.ops.v1.Release
+	3,  // 46: breakwater.ops.v1.ReleaseService.RollbackRelease:output_type -> breakwater.ops.v1.Release
+	3,  // 47: breakwater.ops.v1.ReleaseService.ExpediteRelease:output_type -> breakwater.ops.v1.Release
+	3,  // 48: breakwater.ops.v1.ReleaseService.ApproveRelease:output_type -> breakwater.ops.v1.Release
+	20, // 49: breakwater.ops.v1.ReleaseService.ListQuarantines:output_type -> breakwater.ops.v1.ListQuarantinesResponse
+	4,  // 50: breakwater.ops.v1.ReleaseService.GetQuarantine:output_type -> breakwater.ops.v1.Quarantine
+	4,  // 51: breakwater.ops.v1.ReleaseService.RetryQuarantine:output_type -> breakwater.ops.v1.Quarantine
+	37, // [37:52] is the sub-list for method output_type
+	22, // [22:37] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_ops_v1_releases_proto_init() }
@@ -2041,7 +2299,7 @@ func file_breakwater_ops_v1_releases_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_breakwater_ops_v1_releases_proto_rawDesc), len(file_breakwater_ops_v1_releases_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   22,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

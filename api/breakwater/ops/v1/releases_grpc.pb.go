@@ -29,6 +29,8 @@ const (
 	ReleaseService_HoldRelease_FullMethodName     = "/breakwater.ops.v1.ReleaseService/HoldRelease"
 	ReleaseService_ResumeRelease_FullMethodName   = "/breakwater.ops.v1.ReleaseService/ResumeRelease"
 	ReleaseService_RollbackRelease_FullMethodName = "/breakwater.ops.v1.ReleaseService/RollbackRelease"
+	ReleaseService_ExpediteRelease_FullMethodName = "/breakwater.ops.v1.ReleaseService/ExpediteRelease"
+	ReleaseService_ApproveRelease_FullMethodName  = "/breakwater.ops.v1.ReleaseService/ApproveRelease"
 	ReleaseService_ListQuarantines_FullMethodName = "/breakwater.ops.v1.ReleaseService/ListQuarantines"
 	ReleaseService_GetQuarantine_FullMethodName   = "/breakwater.ops.v1.ReleaseService/GetQuarantine"
 	ReleaseService_RetryQuarantine_FullMethodName = "/breakwater.ops.v1.ReleaseService/RetryQuarantine"
@@ -64,6 +66,13 @@ type ReleaseServiceClient interface {
 	// descendants and every data center on them moves back at once. An older one is undone
 	// by a new release that reverts it and goes wave by wave.
 	RollbackRelease(ctx context.Context, in *RollbackReleaseRequest, opts ...grpc.CallOption) (*Release, error)
+	// ExpediteRelease asks that a release skip the bakes that are left to it. Nothing
+	// happens before another operator approves.
+	ExpediteRelease(ctx context.Context, in *ExpediteReleaseRequest, opts ...grpc.CallOption) (*Release, error)
+	// ApproveRelease approves that a release skip its bakes; who asked for it can't. The
+	// first wave still bakes, waves still open one at a time, and every gate still needs
+	// each server to show the right state and to be healthy.
+	ApproveRelease(ctx context.Context, in *ApproveReleaseRequest, opts ...grpc.CallOption) (*Release, error)
 	// ListQuarantines lists the documents that are kept at their last good version.
 	ListQuarantines(ctx context.Context, in *ListQuarantinesRequest, opts ...grpc.CallOption) (*ListQuarantinesResponse, error)
 	// GetQuarantine returns one quarantine.
@@ -180,6 +189,26 @@ func (c *releaseServiceClient) RollbackRelease(ctx context.Context, in *Rollback
 	return out, nil
 }
 
+func (c *releaseServiceClient) ExpediteRelease(ctx context.Context, in *ExpediteReleaseRequest, opts ...grpc.CallOption) (*Release, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Release)
+	err := c.cc.Invoke(ctx, ReleaseService_ExpediteRelease_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *releaseServiceClient) ApproveRelease(ctx context.Context, in *ApproveReleaseRequest, opts ...grpc.CallOption) (*Release, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Release)
+	err := c.cc.Invoke(ctx, ReleaseService_ApproveRelease_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *releaseServiceClient) ListQuarantines(ctx context.Context, in *ListQuarantinesRequest, opts ...grpc.CallOption) (*ListQuarantinesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListQuarantinesResponse)
@@ -240,6 +269,13 @@ type ReleaseServiceServer interface {
 	// descendants and every data center on them moves back at once. An older one is undone
 	// by a new release that reverts it and goes wave by wave.
 	RollbackRelease(context.Context, *RollbackReleaseRequest) (*Release, error)
+	// ExpediteRelease asks that a release skip the bakes that are left to it. Nothing
+	// happens before another operator approves.
+	ExpediteRelease(context.Context, *ExpediteReleaseRequest) (*Release, error)
+	// ApproveRelease approves that a release skip its bakes; who asked for it can't. The
+	// first wave still bakes, waves still open one at a time, and every gate still needs
+	// each server to show the right state and to be healthy.
+	ApproveRelease(context.Context, *ApproveReleaseRequest) (*Release, error)
 	// ListQuarantines lists the documents that are kept at their last good version.
 	ListQuarantines(context.Context, *ListQuarantinesRequest) (*ListQuarantinesResponse, error)
 	// GetQuarantine returns one quarantine.
@@ -285,6 +321,12 @@ func (UnimplementedReleaseServiceServer) ResumeRelease(context.Context, *ResumeR
 }
 func (UnimplementedReleaseServiceServer) RollbackRelease(context.Context, *RollbackReleaseRequest) (*Release, error) {
 	return nil, status.Error(codes.Unimplemented, "method RollbackRelease not implemented")
+}
+func (UnimplementedReleaseServiceServer) ExpediteRelease(context.Context, *ExpediteReleaseRequest) (*Release, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExpediteRelease not implemented")
+}
+func (UnimplementedReleaseServiceServer) ApproveRelease(context.Context, *ApproveReleaseRequest) (*Release, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApproveRelease not implemented")
 }
 func (UnimplementedReleaseServiceServer) ListQuarantines(context.Context, *ListQuarantinesRequest) (*ListQuarantinesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListQuarantines not implemented")
@@ -496,6 +538,42 @@ func _ReleaseService_RollbackRelease_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReleaseService_ExpediteRelease_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExpediteReleaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReleaseServiceServer).ExpediteRelease(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReleaseService_ExpediteRelease_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReleaseServiceServer).ExpediteRelease(ctx, req.(*ExpediteReleaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ReleaseService_ApproveRelease_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApproveReleaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReleaseServiceServer).ApproveRelease(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReleaseService_ApproveRelease_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReleaseServiceServer).ApproveRelease(ctx, req.(*ApproveReleaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ReleaseService_ListQuarantines_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListQuarantinesRequest)
 	if err := dec(in); err != nil {
@@ -596,6 +674,14 @@ var ReleaseService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RollbackRelease",
 			Handler:    _ReleaseService_RollbackRelease_Handler,
+		},
+		{
+			MethodName: "ExpediteRelease",
+			Handler:    _ReleaseService_ExpediteRelease_Handler,
+		},
+		{
+			MethodName: "ApproveRelease",
+			Handler:    _ReleaseService_ApproveRelease_Handler,
 		},
 		{
 			MethodName: "ListQuarantines",

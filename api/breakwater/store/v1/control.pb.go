@@ -8,6 +8,7 @@ package storev1
 
 import (
 	v1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
+	v11 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -143,7 +144,7 @@ func (x Suspect_Origin) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Suspect_Origin.Descriptor instead.
 func (Suspect_Origin) EnumDescriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{8, 0}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{9, 0}
 }
 
 // Verb is what is asked.
@@ -160,6 +161,10 @@ const (
 	Command_ROLLBACK Command_Verb = 3
 	// Try a quarantined document again.
 	Command_RETRY Command_Verb = 4
+	// Ask that a release skip its bakes.
+	Command_EXPEDITE Command_Verb = 5
+	// Approve that a release skip its bakes.
+	Command_APPROVE Command_Verb = 6
 )
 
 // Enum value maps for Command_Verb.
@@ -170,6 +175,8 @@ var (
 		2: "RESUME",
 		3: "ROLLBACK",
 		4: "RETRY",
+		5: "EXPEDITE",
+		6: "APPROVE",
 	}
 	Command_Verb_value = map[string]int32{
 		"VERB_UNSPECIFIED": 0,
@@ -177,6 +184,8 @@ var (
 		"RESUME":           2,
 		"ROLLBACK":         3,
 		"RETRY":            4,
+		"EXPEDITE":         5,
+		"APPROVE":          6,
 	}
 )
 
@@ -204,7 +213,7 @@ func (x Command_Verb) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Command_Verb.Descriptor instead.
 func (Command_Verb) EnumDescriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{13, 0}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{14, 0}
 }
 
 // HeadRecord is where a channel's chain ends. It is written in one transaction with the
@@ -824,7 +833,11 @@ type ReleaseProgress struct {
 	// The registry revision that was covered before it.
 	FromRevision int64 `protobuf:"varint,12,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
 	// What it was sealed for.
-	Cause         v1.Manifest_Cause `protobuf:"varint,13,opt,name=cause,proto3,enum=breakwater.edge.v1.Manifest_Cause" json:"cause,omitempty"`
+	Cause v1.Manifest_Cause `protobuf:"varint,13,opt,name=cause,proto3,enum=breakwater.edge.v1.Manifest_Cause" json:"cause,omitempty"`
+	// The data centers that it hurt, where it was abandoned for that.
+	HurtDataCenters []string `protobuf:"bytes,14,rep,name=hurt_data_centers,json=hurtDataCenters,proto3" json:"hurt_data_centers,omitempty"`
+	// The wish of operators that it skip its bakes.
+	Expedite      *Expedite `protobuf:"bytes,15,opt,name=expedite,proto3" json:"expedite,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -950,6 +963,103 @@ func (x *ReleaseProgress) GetCause() v1.Manifest_Cause {
 	return v1.Manifest_Cause(0)
 }
 
+func (x *ReleaseProgress) GetHurtDataCenters() []string {
+	if x != nil {
+		return x.HurtDataCenters
+	}
+	return nil
+}
+
+func (x *ReleaseProgress) GetExpedite() *Expedite {
+	if x != nil {
+		return x.Expedite
+	}
+	return nil
+}
+
+// Expedite is the wish that a release skip its bakes. It holds once another operator
+// approved it.
+type Expedite struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who asked.
+	Requester string `protobuf:"bytes,2,opt,name=requester,proto3" json:"requester,omitempty"`
+	// When.
+	RequestTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=request_time,json=requestTime,proto3" json:"request_time,omitempty"`
+	// Who approved; empty while nobody did.
+	Approver string `protobuf:"bytes,4,opt,name=approver,proto3" json:"approver,omitempty"`
+	// When.
+	ApproveTime   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=approve_time,json=approveTime,proto3" json:"approve_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expedite) Reset() {
+	*x = Expedite{}
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expedite) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expedite) ProtoMessage() {}
+
+func (x *Expedite) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expedite.ProtoReflect.Descriptor instead.
+func (*Expedite) Descriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Expedite) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Expedite) GetRequester() string {
+	if x != nil {
+		return x.Requester
+	}
+	return ""
+}
+
+func (x *Expedite) GetRequestTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RequestTime
+	}
+	return nil
+}
+
+func (x *Expedite) GetApprover() string {
+	if x != nil {
+		return x.Approver
+	}
+	return ""
+}
+
+func (x *Expedite) GetApproveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ApproveTime
+	}
+	return nil
+}
+
 // Suspect is a document that is held at its good version until it is cleared.
 type Suspect struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -974,7 +1084,7 @@ type Suspect struct {
 
 func (x *Suspect) Reset() {
 	*x = Suspect{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[8]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -986,7 +1096,7 @@ func (x *Suspect) String() string {
 func (*Suspect) ProtoMessage() {}
 
 func (x *Suspect) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[8]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -999,7 +1109,7 @@ func (x *Suspect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspect.ProtoReflect.Descriptor instead.
 func (*Suspect) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Suspect) GetKind() string {
@@ -1076,7 +1186,7 @@ type TargetState struct {
 
 func (x *TargetState) Reset() {
 	*x = TargetState{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[9]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +1198,7 @@ func (x *TargetState) String() string {
 func (*TargetState) ProtoMessage() {}
 
 func (x *TargetState) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[9]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +1211,7 @@ func (x *TargetState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetState.ProtoReflect.Descriptor instead.
 func (*TargetState) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TargetState) GetRelease() int64 {
@@ -1199,7 +1309,7 @@ type QuarantineRecord struct {
 
 func (x *QuarantineRecord) Reset() {
 	*x = QuarantineRecord{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[10]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +1321,7 @@ func (x *QuarantineRecord) String() string {
 func (*QuarantineRecord) ProtoMessage() {}
 
 func (x *QuarantineRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[10]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +1334,7 @@ func (x *QuarantineRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantineRecord.ProtoReflect.Descriptor instead.
 func (*QuarantineRecord) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *QuarantineRecord) GetKind() string {
@@ -1338,7 +1448,7 @@ type DataCenterControl struct {
 
 func (x *DataCenterControl) Reset() {
 	*x = DataCenterControl{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[11]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1460,7 @@ func (x *DataCenterControl) String() string {
 func (*DataCenterControl) ProtoMessage() {}
 
 func (x *DataCenterControl) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[11]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1473,7 @@ func (x *DataCenterControl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataCenterControl.ProtoReflect.Descriptor instead.
 func (*DataCenterControl) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DataCenterControl) GetDrained() bool {
@@ -1393,7 +1503,7 @@ type FleetRecord struct {
 
 func (x *FleetRecord) Reset() {
 	*x = FleetRecord{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[12]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1515,7 @@ func (x *FleetRecord) String() string {
 func (*FleetRecord) ProtoMessage() {}
 
 func (x *FleetRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[12]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1528,7 @@ func (x *FleetRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetRecord.ProtoReflect.Descriptor instead.
 func (*FleetRecord) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FleetRecord) GetDataCenter() string {
@@ -1459,7 +1569,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[13]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +1581,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[13]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +1594,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Command) GetVerb() Command_Verb {
@@ -1536,6 +1646,155 @@ func (x *Command) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// IncidentRecord is a public incident, and what is needed to go on with it.
+type IncidentRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The incident, with its timeline.
+	Incident *v11.Incident `protobuf:"bytes,1,opt,name=incident,proto3" json:"incident,omitempty"`
+	// What merges with it while it is open: a channel, or the fleet. Empty for what operators
+	// opened.
+	Topic string `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
+	// Digests of the sites that it affected, so that each counts once; forgotten when the
+	// incident is over.
+	SiteDigests []uint64 `protobuf:"fixed64,3,rep,packed,name=site_digests,json=siteDigests,proto3" json:"site_digests,omitempty"`
+	// The quarantines that it counted, by ID and the time when they began.
+	Quarantines []string `protobuf:"bytes,4,rep,name=quarantines,proto3" json:"quarantines,omitempty"`
+	// When something of it was last seen.
+	LastHarmTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_harm_time,json=lastHarmTime,proto3" json:"last_harm_time,omitempty"`
+	// Whether the timeline already says that the search goes on.
+	Searching bool `protobuf:"varint,6,opt,name=searching,proto3" json:"searching,omitempty"`
+	// Whether the timeline already says that operators are needed.
+	Exhausted     bool `protobuf:"varint,7,opt,name=exhausted,proto3" json:"exhausted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IncidentRecord) Reset() {
+	*x = IncidentRecord{}
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IncidentRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IncidentRecord) ProtoMessage() {}
+
+func (x *IncidentRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IncidentRecord.ProtoReflect.Descriptor instead.
+func (*IncidentRecord) Descriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *IncidentRecord) GetIncident() *v11.Incident {
+	if x != nil {
+		return x.Incident
+	}
+	return nil
+}
+
+func (x *IncidentRecord) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *IncidentRecord) GetSiteDigests() []uint64 {
+	if x != nil {
+		return x.SiteDigests
+	}
+	return nil
+}
+
+func (x *IncidentRecord) GetQuarantines() []string {
+	if x != nil {
+		return x.Quarantines
+	}
+	return nil
+}
+
+func (x *IncidentRecord) GetLastHarmTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastHarmTime
+	}
+	return nil
+}
+
+func (x *IncidentRecord) GetSearching() bool {
+	if x != nil {
+		return x.Searching
+	}
+	return false
+}
+
+func (x *IncidentRecord) GetExhausted() bool {
+	if x != nil {
+		return x.Exhausted
+	}
+	return false
+}
+
+// IncidentCursor is up to where incidents were looked for. It is written in one transaction
+// with what was found, so that nothing is told twice or not at all.
+type IncidentCursor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision up to which finished releases and quarantines were looked at.
+	Revision      int64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IncidentCursor) Reset() {
+	*x = IncidentCursor{}
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IncidentCursor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IncidentCursor) ProtoMessage() {}
+
+func (x *IncidentCursor) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IncidentCursor.ProtoReflect.Descriptor instead.
+func (*IncidentCursor) Descriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *IncidentCursor) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 // Wave is one step of a rollout.
 type ChannelPolicy_Wave struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1549,7 +1808,7 @@ type ChannelPolicy_Wave struct {
 
 func (x *ChannelPolicy_Wave) Reset() {
 	*x = ChannelPolicy_Wave{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[14]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1561,7 +1820,7 @@ func (x *ChannelPolicy_Wave) String() string {
 func (*ChannelPolicy_Wave) ProtoMessage() {}
 
 func (x *ChannelPolicy_Wave) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[14]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +1863,7 @@ type Settling_Server struct {
 
 func (x *Settling_Server) Reset() {
 	*x = Settling_Server{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[16]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1616,7 +1875,7 @@ func (x *Settling_Server) String() string {
 func (*Settling_Server) ProtoMessage() {}
 
 func (x *Settling_Server) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[16]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1920,7 @@ type Bisection_Group struct {
 
 func (x *Bisection_Group) Reset() {
 	*x = Bisection_Group{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[17]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1673,7 +1932,7 @@ func (x *Bisection_Group) String() string {
 func (*Bisection_Group) ProtoMessage() {}
 
 func (x *Bisection_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[17]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1736,7 +1995,7 @@ type ReleaseProgress_Wave struct {
 
 func (x *ReleaseProgress_Wave) Reset() {
 	*x = ReleaseProgress_Wave{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[18]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +2007,7 @@ func (x *ReleaseProgress_Wave) String() string {
 func (*ReleaseProgress_Wave) ProtoMessage() {}
 
 func (x *ReleaseProgress_Wave) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[18]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +2098,7 @@ type ReleaseProgress_FrozenServer struct {
 
 func (x *ReleaseProgress_FrozenServer) Reset() {
 	*x = ReleaseProgress_FrozenServer{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[19]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1851,7 +2110,7 @@ func (x *ReleaseProgress_FrozenServer) String() string {
 func (*ReleaseProgress_FrozenServer) ProtoMessage() {}
 
 func (x *ReleaseProgress_FrozenServer) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[19]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2176,7 @@ type ReleaseProgress_Loss struct {
 
 func (x *ReleaseProgress_Loss) Reset() {
 	*x = ReleaseProgress_Loss{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[20]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1929,7 +2188,7 @@ func (x *ReleaseProgress_Loss) String() string {
 func (*ReleaseProgress_Loss) ProtoMessage() {}
 
 func (x *ReleaseProgress_Loss) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[20]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1995,7 +2254,7 @@ type FleetRecord_Server struct {
 
 func (x *FleetRecord_Server) Reset() {
 	*x = FleetRecord_Server{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[21]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +2266,7 @@ func (x *FleetRecord_Server) String() string {
 func (*FleetRecord_Server) ProtoMessage() {}
 
 func (x *FleetRecord_Server) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[21]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +2279,7 @@ func (x *FleetRecord_Server) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetRecord_Server.ProtoReflect.Descriptor instead.
 func (*FleetRecord_Server) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{12, 0}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{13, 0}
 }
 
 func (x *FleetRecord_Server) GetServer() string {
@@ -2097,7 +2356,7 @@ var File_breakwater_store_v1_control_proto protoreflect.FileDescriptor
 
 const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"!breakwater/store/v1/control.proto\x12\x13breakwater.store.v1\x1a!breakwater/edge/v1/releases.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n" +
+	"!breakwater/store/v1/control.proto\x12\x13breakwater.store.v1\x1a!breakwater/edge/v1/releases.proto\x1a\x1abreakwater/v1/status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n" +
 	"\n" +
 	"HeadRecord\x12\x18\n" +
 	"\arelease\x18\x01 \x01(\x03R\arelease\x12\x1f\n" +
@@ -2164,8 +2423,7 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\x05Group\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x05R\x04size\x12\x14\n" +
 	"\x05hurts\x18\x02 \x01(\bR\x05hurts\x12\x16\n" +
-	"\x06paired\x18\x03 \x01(\bR\x06paired\"\xca\n" +
-	"\n" +
+	"\x06paired\x18\x03 \x01(\bR\x06paired\"\xb1\v\n" +
 	"\x0fReleaseProgress\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x16\n" +
 	"\x06parent\x18\x02 \x01(\x03R\x06parent\x12@\n" +
@@ -2181,7 +2439,9 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	" \x01(\x05R\achanges\x12)\n" +
 	"\x10covered_revision\x18\v \x01(\x03R\x0fcoveredRevision\x12#\n" +
 	"\rfrom_revision\x18\f \x01(\x03R\ffromRevision\x128\n" +
-	"\x05cause\x18\r \x01(\x0e2\".breakwater.edge.v1.Manifest.CauseR\x05cause\x1a\xa6\x03\n" +
+	"\x05cause\x18\r \x01(\x0e2\".breakwater.edge.v1.Manifest.CauseR\x05cause\x12*\n" +
+	"\x11hurt_data_centers\x18\x0e \x03(\tR\x0fhurtDataCenters\x129\n" +
+	"\bexpedite\x18\x0f \x01(\v2\x1d.breakwater.store.v1.ExpediteR\bexpedite\x1a\xa6\x03\n" +
 	"\x04Wave\x12!\n" +
 	"\fdata_centers\x18\x01 \x03(\tR\vdataCenters\x12-\n" +
 	"\x04bake\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04bake\x129\n" +
@@ -2212,7 +2472,13 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\aROLLING\x10\x02\x12\b\n" +
 	"\x04LIVE\x10\x03\x12\r\n" +
 	"\tABANDONED\x10\x04\x12\b\n" +
-	"\x04GOOD\x10\x05\"\xaf\x02\n" +
+	"\x04GOOD\x10\x05\"\xda\x01\n" +
+	"\bExpedite\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1c\n" +
+	"\trequester\x18\x02 \x01(\tR\trequester\x12=\n" +
+	"\frequest_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestTime\x12\x1a\n" +
+	"\bapprover\x18\x04 \x01(\tR\bapprover\x12=\n" +
+	"\fapprove_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vapproveTime\"\xaf\x02\n" +
 	"\aSuspect\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1d\n" +
@@ -2285,7 +2551,7 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a>\n" +
 	"\x10StateHashesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\xd4\x02\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\xef\x02\n" +
 	"\aCommand\x125\n" +
 	"\x04verb\x18\x01 \x01(\x0e2!.breakwater.store.v1.Command.VerbR\x04verb\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x18\n" +
@@ -2296,14 +2562,26 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1c\n" +
 	"\tprincipal\x18\x06 \x01(\tR\tprincipal\x12;\n" +
 	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"K\n" +
+	"createTime\"f\n" +
 	"\x04Verb\x12\x14\n" +
 	"\x10VERB_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04HOLD\x10\x01\x12\n" +
 	"\n" +
 	"\x06RESUME\x10\x02\x12\f\n" +
 	"\bROLLBACK\x10\x03\x12\t\n" +
-	"\x05RETRY\x10\x04BFZDgithub.com/breakwater-cdn/breakwater/api/breakwater/store/v1;storev1b\x06proto3"
+	"\x05RETRY\x10\x04\x12\f\n" +
+	"\bEXPEDITE\x10\x05\x12\v\n" +
+	"\aAPPROVE\x10\x06\"\x9e\x02\n" +
+	"\x0eIncidentRecord\x123\n" +
+	"\bincident\x18\x01 \x01(\v2\x17.breakwater.v1.IncidentR\bincident\x12\x14\n" +
+	"\x05topic\x18\x02 \x01(\tR\x05topic\x12!\n" +
+	"\fsite_digests\x18\x03 \x03(\x06R\vsiteDigests\x12 \n" +
+	"\vquarantines\x18\x04 \x03(\tR\vquarantines\x12@\n" +
+	"\x0elast_harm_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\flastHarmTime\x12\x1c\n" +
+	"\tsearching\x18\x06 \x01(\bR\tsearching\x12\x1c\n" +
+	"\texhausted\x18\a \x01(\bR\texhausted\",\n" +
+	"\x0eIncidentCursor\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevisionBFZDgithub.com/breakwater-cdn/breakwater/api/breakwater/store/v1;storev1b\x06proto3"
 
 var (
 	file_breakwater_store_v1_control_proto_rawDescOnce sync.Once
@@ -2318,7 +2596,7 @@ func file_breakwater_store_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_breakwater_store_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_breakwater_store_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_breakwater_store_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_breakwater_store_v1_control_proto_goTypes = []any{
 	(ReleaseProgress_State)(0),           // 0: breakwater.store.v1.ReleaseProgress.State
 	(Suspect_Origin)(0),                  // 1: breakwater.store.v1.Suspect.Origin
@@ -2331,72 +2609,81 @@ var file_breakwater_store_v1_control_proto_goTypes = []any{
 	(*Settling)(nil),                     // 8: breakwater.store.v1.Settling
 	(*Bisection)(nil),                    // 9: breakwater.store.v1.Bisection
 	(*ReleaseProgress)(nil),              // 10: breakwater.store.v1.ReleaseProgress
-	(*Suspect)(nil),                      // 11: breakwater.store.v1.Suspect
-	(*TargetState)(nil),                  // 12: breakwater.store.v1.TargetState
-	(*QuarantineRecord)(nil),             // 13: breakwater.store.v1.QuarantineRecord
-	(*DataCenterControl)(nil),            // 14: breakwater.store.v1.DataCenterControl
-	(*FleetRecord)(nil),                  // 15: breakwater.store.v1.FleetRecord
-	(*Command)(nil),                      // 16: breakwater.store.v1.Command
-	(*ChannelPolicy_Wave)(nil),           // 17: breakwater.store.v1.ChannelPolicy.Wave
-	nil,                                  // 18: breakwater.store.v1.RolloutRecord.TargetsEntry
-	(*Settling_Server)(nil),              // 19: breakwater.store.v1.Settling.Server
-	(*Bisection_Group)(nil),              // 20: breakwater.store.v1.Bisection.Group
-	(*ReleaseProgress_Wave)(nil),         // 21: breakwater.store.v1.ReleaseProgress.Wave
-	(*ReleaseProgress_FrozenServer)(nil), // 22: breakwater.store.v1.ReleaseProgress.FrozenServer
-	(*ReleaseProgress_Loss)(nil),         // 23: breakwater.store.v1.ReleaseProgress.Loss
-	(*FleetRecord_Server)(nil),           // 24: breakwater.store.v1.FleetRecord.Server
-	nil,                                  // 25: breakwater.store.v1.FleetRecord.Server.ReleasesEntry
-	nil,                                  // 26: breakwater.store.v1.FleetRecord.Server.StateHashesEntry
-	(*durationpb.Duration)(nil),          // 27: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),        // 28: google.protobuf.Timestamp
-	(v1.Manifest_Cause)(0),               // 29: breakwater.edge.v1.Manifest.Cause
+	(*Expedite)(nil),                     // 11: breakwater.store.v1.Expedite
+	(*Suspect)(nil),                      // 12: breakwater.store.v1.Suspect
+	(*TargetState)(nil),                  // 13: breakwater.store.v1.TargetState
+	(*QuarantineRecord)(nil),             // 14: breakwater.store.v1.QuarantineRecord
+	(*DataCenterControl)(nil),            // 15: breakwater.store.v1.DataCenterControl
+	(*FleetRecord)(nil),                  // 16: breakwater.store.v1.FleetRecord
+	(*Command)(nil),                      // 17: breakwater.store.v1.Command
+	(*IncidentRecord)(nil),               // 18: breakwater.store.v1.IncidentRecord
+	(*IncidentCursor)(nil),               // 19: breakwater.store.v1.IncidentCursor
+	(*ChannelPolicy_Wave)(nil),           // 20: breakwater.store.v1.ChannelPolicy.Wave
+	nil,                                  // 21: breakwater.store.v1.RolloutRecord.TargetsEntry
+	(*Settling_Server)(nil),              // 22: breakwater.store.v1.Settling.Server
+	(*Bisection_Group)(nil),              // 23: breakwater.store.v1.Bisection.Group
+	(*ReleaseProgress_Wave)(nil),         // 24: breakwater.store.v1.ReleaseProgress.Wave
+	(*ReleaseProgress_FrozenServer)(nil), // 25: breakwater.store.v1.ReleaseProgress.FrozenServer
+	(*ReleaseProgress_Loss)(nil),         // 26: breakwater.store.v1.ReleaseProgress.Loss
+	(*FleetRecord_Server)(nil),           // 27: breakwater.store.v1.FleetRecord.Server
+	nil,                                  // 28: breakwater.store.v1.FleetRecord.Server.ReleasesEntry
+	nil,                                  // 29: breakwater.store.v1.FleetRecord.Server.StateHashesEntry
+	(*durationpb.Duration)(nil),          // 30: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),        // 31: google.protobuf.Timestamp
+	(v1.Manifest_Cause)(0),               // 32: breakwater.edge.v1.Manifest.Cause
+	(*v11.Incident)(nil),                 // 33: breakwater.v1.Incident
 }
 var file_breakwater_store_v1_control_proto_depIdxs = []int32{
-	17, // 0: breakwater.store.v1.ChannelPolicy.waves:type_name -> breakwater.store.v1.ChannelPolicy.Wave
-	27, // 1: breakwater.store.v1.ChannelPolicy.soak:type_name -> google.protobuf.Duration
+	20, // 0: breakwater.store.v1.ChannelPolicy.waves:type_name -> breakwater.store.v1.ChannelPolicy.Wave
+	30, // 1: breakwater.store.v1.ChannelPolicy.soak:type_name -> google.protobuf.Duration
 	10, // 2: breakwater.store.v1.RolloutRecord.releases:type_name -> breakwater.store.v1.ReleaseProgress
-	11, // 3: breakwater.store.v1.RolloutRecord.suspects:type_name -> breakwater.store.v1.Suspect
-	18, // 4: breakwater.store.v1.RolloutRecord.targets:type_name -> breakwater.store.v1.RolloutRecord.TargetsEntry
+	12, // 3: breakwater.store.v1.RolloutRecord.suspects:type_name -> breakwater.store.v1.Suspect
+	21, // 4: breakwater.store.v1.RolloutRecord.targets:type_name -> breakwater.store.v1.RolloutRecord.TargetsEntry
 	6,  // 5: breakwater.store.v1.RolloutRecord.generations:type_name -> breakwater.store.v1.Generation
 	7,  // 6: breakwater.store.v1.RolloutRecord.reverts:type_name -> breakwater.store.v1.Revert
 	8,  // 7: breakwater.store.v1.RolloutRecord.settling:type_name -> breakwater.store.v1.Settling
 	9,  // 8: breakwater.store.v1.RolloutRecord.bisection:type_name -> breakwater.store.v1.Bisection
-	28, // 9: breakwater.store.v1.Generation.good_time:type_name -> google.protobuf.Timestamp
-	28, // 10: breakwater.store.v1.Revert.create_time:type_name -> google.protobuf.Timestamp
-	28, // 11: breakwater.store.v1.Settling.until_time:type_name -> google.protobuf.Timestamp
-	19, // 12: breakwater.store.v1.Settling.servers:type_name -> breakwater.store.v1.Settling.Server
-	20, // 13: breakwater.store.v1.Bisection.groups:type_name -> breakwater.store.v1.Bisection.Group
-	27, // 14: breakwater.store.v1.Bisection.bake:type_name -> google.protobuf.Duration
+	31, // 9: breakwater.store.v1.Generation.good_time:type_name -> google.protobuf.Timestamp
+	31, // 10: breakwater.store.v1.Revert.create_time:type_name -> google.protobuf.Timestamp
+	31, // 11: breakwater.store.v1.Settling.until_time:type_name -> google.protobuf.Timestamp
+	22, // 12: breakwater.store.v1.Settling.servers:type_name -> breakwater.store.v1.Settling.Server
+	23, // 13: breakwater.store.v1.Bisection.groups:type_name -> breakwater.store.v1.Bisection.Group
+	30, // 14: breakwater.store.v1.Bisection.bake:type_name -> google.protobuf.Duration
 	0,  // 15: breakwater.store.v1.ReleaseProgress.state:type_name -> breakwater.store.v1.ReleaseProgress.State
-	21, // 16: breakwater.store.v1.ReleaseProgress.waves:type_name -> breakwater.store.v1.ReleaseProgress.Wave
-	28, // 17: breakwater.store.v1.ReleaseProgress.seal_time:type_name -> google.protobuf.Timestamp
-	28, // 18: breakwater.store.v1.ReleaseProgress.live_time:type_name -> google.protobuf.Timestamp
-	29, // 19: breakwater.store.v1.ReleaseProgress.cause:type_name -> breakwater.edge.v1.Manifest.Cause
-	1,  // 20: breakwater.store.v1.Suspect.origin:type_name -> breakwater.store.v1.Suspect.Origin
-	28, // 21: breakwater.store.v1.TargetState.move_time:type_name -> google.protobuf.Timestamp
-	28, // 22: breakwater.store.v1.TargetState.joined_time:type_name -> google.protobuf.Timestamp
-	28, // 23: breakwater.store.v1.TargetState.retry_time:type_name -> google.protobuf.Timestamp
-	28, // 24: breakwater.store.v1.QuarantineRecord.retry_time:type_name -> google.protobuf.Timestamp
-	28, // 25: breakwater.store.v1.QuarantineRecord.create_time:type_name -> google.protobuf.Timestamp
-	24, // 26: breakwater.store.v1.FleetRecord.servers:type_name -> breakwater.store.v1.FleetRecord.Server
-	2,  // 27: breakwater.store.v1.Command.verb:type_name -> breakwater.store.v1.Command.Verb
-	28, // 28: breakwater.store.v1.Command.create_time:type_name -> google.protobuf.Timestamp
-	27, // 29: breakwater.store.v1.ChannelPolicy.Wave.bake:type_name -> google.protobuf.Duration
-	12, // 30: breakwater.store.v1.RolloutRecord.TargetsEntry.value:type_name -> breakwater.store.v1.TargetState
-	27, // 31: breakwater.store.v1.ReleaseProgress.Wave.bake:type_name -> google.protobuf.Duration
-	28, // 32: breakwater.store.v1.ReleaseProgress.Wave.enter_time:type_name -> google.protobuf.Timestamp
-	28, // 33: breakwater.store.v1.ReleaseProgress.Wave.pass_time:type_name -> google.protobuf.Timestamp
-	22, // 34: breakwater.store.v1.ReleaseProgress.Wave.servers:type_name -> breakwater.store.v1.ReleaseProgress.FrozenServer
-	23, // 35: breakwater.store.v1.ReleaseProgress.Wave.losses:type_name -> breakwater.store.v1.ReleaseProgress.Loss
-	28, // 36: breakwater.store.v1.ReleaseProgress.Loss.since_time:type_name -> google.protobuf.Timestamp
-	25, // 37: breakwater.store.v1.FleetRecord.Server.releases:type_name -> breakwater.store.v1.FleetRecord.Server.ReleasesEntry
-	26, // 38: breakwater.store.v1.FleetRecord.Server.state_hashes:type_name -> breakwater.store.v1.FleetRecord.Server.StateHashesEntry
-	28, // 39: breakwater.store.v1.FleetRecord.Server.last_seen_time:type_name -> google.protobuf.Timestamp
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	24, // 16: breakwater.store.v1.ReleaseProgress.waves:type_name -> breakwater.store.v1.ReleaseProgress.Wave
+	31, // 17: breakwater.store.v1.ReleaseProgress.seal_time:type_name -> google.protobuf.Timestamp
+	31, // 18: breakwater.store.v1.ReleaseProgress.live_time:type_name -> google.protobuf.Timestamp
+	32, // 19: breakwater.store.v1.ReleaseProgress.cause:type_name -> breakwater.edge.v1.Manifest.Cause
+	11, // 20: breakwater.store.v1.ReleaseProgress.expedite:type_name -> breakwater.store.v1.Expedite
+	31, // 21: breakwater.store.v1.Expedite.request_time:type_name -> google.protobuf.Timestamp
+	31, // 22: breakwater.store.v1.Expedite.approve_time:type_name -> google.protobuf.Timestamp
+	1,  // 23: breakwater.store.v1.Suspect.origin:type_name -> breakwater.store.v1.Suspect.Origin
+	31, // 24: breakwater.store.v1.TargetState.move_time:type_name -> google.protobuf.Timestamp
+	31, // 25: breakwater.store.v1.TargetState.joined_time:type_name -> google.protobuf.Timestamp
+	31, // 26: breakwater.store.v1.TargetState.retry_time:type_name -> google.protobuf.Timestamp
+	31, // 27: breakwater.store.v1.QuarantineRecord.retry_time:type_name -> google.protobuf.Timestamp
+	31, // 28: breakwater.store.v1.QuarantineRecord.create_time:type_name -> google.protobuf.Timestamp
+	27, // 29: breakwater.store.v1.FleetRecord.servers:type_name -> breakwater.store.v1.FleetRecord.Server
+	2,  // 30: breakwater.store.v1.Command.verb:type_name -> breakwater.store.v1.Command.Verb
+	31, // 31: breakwater.store.v1.Command.create_time:type_name -> google.protobuf.Timestamp
+	33, // 32: breakwater.store.v1.IncidentRecord.incident:type_name -> breakwater.v1.Incident
+	31, // 33: breakwater.store.v1.IncidentRecord.last_harm_time:type_name -> google.protobuf.Timestamp
+	30, // 34: breakwater.store.v1.ChannelPolicy.Wave.bake:type_name -> google.protobuf.Duration
+	13, // 35: breakwater.store.v1.RolloutRecord.TargetsEntry.value:type_name -> breakwater.store.v1.TargetState
+	30, // 36: breakwater.store.v1.ReleaseProgress.Wave.bake:type_name -> google.protobuf.Duration
+	31, // 37: breakwater.store.v1.ReleaseProgress.Wave.enter_time:type_name -> google.protobuf.Timestamp
+	31, // 38: breakwater.store.v1.ReleaseProgress.Wave.pass_time:type_name -> google.protobuf.Timestamp
+	25, // 39: breakwater.store.v1.ReleaseProgress.Wave.servers:type_name -> breakwater.store.v1.ReleaseProgress.FrozenServer
+	26, // 40: breakwater.store.v1.ReleaseProgress.Wave.losses:type_name -> breakwater.store.v1.ReleaseProgress.Loss
+	31, // 41: breakwater.store.v1.ReleaseProgress.Loss.since_time:type_name -> google.protobuf.Timestamp
+	28, // 42: breakwater.store.v1.FleetRecord.Server.releases:type_name -> breakwater.store.v1.FleetRecord.Server.ReleasesEntry
+	29, // 43: breakwater.store.v1.FleetRecord.Server.state_hashes:type_name -> breakwater.store.v1.FleetRecord.Server.StateHashesEntry
+	31, // 44: breakwater.store.v1.FleetRecord.Server.last_seen_time:type_name -> google.protobuf.Timestamp
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_store_v1_control_proto_init() }
@@ -2410,7 +2697,7 @@ func file_breakwater_store_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_breakwater_store_v1_control_proto_rawDesc), len(file_breakwater_store_v1_control_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   24,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

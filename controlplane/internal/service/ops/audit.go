@@ -16,8 +16,8 @@ import (
 // Audit writes one line to the operators' log for a change of the platform that came to
 // err: who changed what, by which method, from where. Changes of the platform belong to no
 // account's audit chain, so this log is their record; every handler's change goes through
-// here. Changes that failed and dry runs are not changes and leave no line.
-func Audit(ctx context.Context, log *slog.Logger, resourceName string, err error) {
+// here; more says what else is to be known, such as a reason. Changes that failed and dry runs are not changes and leave no line.
+func Audit(ctx context.Context, log *slog.Logger, resourceName string, err error, more ...slog.Attr) {
 	info := call.From(ctx)
 	outcome := "done"
 	switch {
@@ -26,12 +26,12 @@ func Audit(ctx context.Context, log *slog.Logger, resourceName string, err error
 	case err != nil || info.ValidateOnly:
 		return
 	}
-	log.LogAttrs(ctx, slog.LevelInfo, "platform changed",
+	log.LogAttrs(ctx, slog.LevelInfo, "platform changed", append([]slog.Attr{
 		slog.Bool("audit", true), slog.String("outcome", outcome),
 		slog.String("principal", info.Principal.ID), slog.String("on_behalf_of", info.Principal.OnBehalfOf),
 		slog.String("method", info.Method()), slog.String("resource", resourceName),
 		slog.String("request_id", info.RequestID), slog.String("peer", info.Peer.String()),
-	)
+	}, more...)...)
 }
 
 // do is [change.Do] for a change of the platform, with its line in the operators' log. A

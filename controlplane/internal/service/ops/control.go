@@ -67,13 +67,13 @@ func (c *Control) command(ctx context.Context, cmd *storev1.Command) error {
 // commands is command for several at once. A repeat of the call with the same idempotency
 // key succeeds without deciding again.
 func (c *Control) commands(ctx context.Context, decide func(*change.Tx) ([]*storev1.Command, error)) error {
-	var keys, about []string
+	var keys, about, reasons []string
 	_, repeated, err := changed(ctx, c.Writer, func(tx *change.Tx) (*storev1.Command, error) {
 		cmds, err := decide(tx)
 		if err != nil {
 			return nil, err
 		}
-		keys, about = nil, nil
+		keys, about, reasons = nil, nil, nil
 		for _, cmd := range cmds {
 			cmd.Principal = tx.Call().Principal.ID
 			cmd.CreateTime = timestamppb.New(tx.Now())
@@ -81,15 +81,19 @@ func (c *Control) commands(ctx context.Context, decide func(*change.Tx) ([]*stor
 			if err := tx.PutNew(key, cmd); err != nil {
 				return nil, err
 			}
-			keys, about = append(keys, key), append(about, subject(cmd))
+			keys, about, reasons = append(keys, key), append(about, subject(cmd)), append(reasons, cmd.GetReason())
 		}
 		return &storev1.Command{}, nil
 	})
 	if repeated {
 		return nil
 	}
-	for _, name := range about {
-		Audit(ctx, c.Logger, name, err)
+	for i, name := range about {
+		var why []slog.Attr
+		if reasons[i] != "" {
+			why = append(why, slog.String("reason", reasons[i]))
+		}
+		Audit(ctx, c.Logger, name, err, why...)
 	}
 	if err != nil || call.From(ctx).ValidateOnly {
 		return err

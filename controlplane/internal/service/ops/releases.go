@@ -248,6 +248,7 @@ func release(c wire.Channel, p *storev1.ReleaseProgress) *opsv1.Release {
 		ChangeCount: p.GetChanges(), CoveredRevision: p.GetCoveredRevision(),
 		StateHash: hex.EncodeToString(p.GetStateHash()), SealTime: p.GetSealTime(), LiveTime: p.GetLiveTime(),
 	}
+	out.Expedite = wish(p.GetExpedite())
 	if p.GetCause() != edgev1.Manifest_CAUSE_UNSPECIFIED {
 		out.Cause = p.GetCause().String()
 	}
