@@ -334,7 +334,7 @@ func TestViews(t *testing.T) {
 	}
 	threats := &breakwaterv1.ThreatSettings{
 		UnderAttack: true,
-		BotControl:  breakwaterv1.ThreatSettings_CONTROL_BLOCK,
+		BotControl:  breakwaterv1.ThreatSettings_Control_BLOCK,
 		FirewallEntries: []*breakwaterv1.ThreatSettings_FirewallEntry{
 			{Source: &breakwaterv1.ThreatSettings_FirewallEntry_Cidr{Cidr: "192.0.2.0/24"}, Action: breakwaterv1.ThreatSettings_BLOCK},
 			{Source: &breakwaterv1.ThreatSettings_FirewallEntry_Asn{Asn: 64500}, Action: breakwaterv1.ThreatSettings_LOG},

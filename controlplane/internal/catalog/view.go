@@ -77,17 +77,17 @@ func viewThreats(id string, t *breakwaterv1.ThreatSettings) (bool, map[string]an
 		return name != "off", map[string]any{"level": name}
 	case "ddos-shield":
 		s := t.GetDdosSensitivity()
-		if s == breakwaterv1.ThreatSettings_SENSITIVITY_UNSPECIFIED {
-			s = breakwaterv1.ThreatSettings_SENSITIVITY_MEDIUM
+		if s == breakwaterv1.ThreatSettings_Sensitivity_LEVEL_UNSPECIFIED {
+			s = breakwaterv1.ThreatSettings_Sensitivity_MEDIUM
 		}
-		return true, map[string]any{"sensitivity": strings.ToLower(strings.TrimPrefix(s.String(), "SENSITIVITY_"))}
+		return true, map[string]any{"sensitivity": strings.ToLower(s.String())}
 	case "bot-control":
 		b := t.GetBotControl()
-		if b == breakwaterv1.ThreatSettings_CONTROL_UNSPECIFIED {
-			b = breakwaterv1.ThreatSettings_CONTROL_OFF
+		if b == breakwaterv1.ThreatSettings_Control_MODE_UNSPECIFIED {
+			b = breakwaterv1.ThreatSettings_Control_OFF
 		}
-		return b != breakwaterv1.ThreatSettings_CONTROL_OFF,
-			map[string]any{"action": strings.ToLower(strings.TrimPrefix(b.String(), "CONTROL_"))}
+		return b != breakwaterv1.ThreatSettings_Control_OFF,
+			map[string]any{"action": strings.ToLower(b.String())}
 	case "ip-firewall":
 		entries := make([]any, 0, len(t.GetFirewallEntries()))
 		for _, e := range t.GetFirewallEntries() {

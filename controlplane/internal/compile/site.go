@@ -103,8 +103,8 @@ func siteDocument(rec *storev1.SiteRecord) *edgev1.SiteDocument {
 		HttpsRedirect:     s.GetHttpsRedirect(),
 		Apps:              apps(rec.GetConfig().GetApps()),
 		RateLimits:        t.GetRateLimits(),
-		SpamControl:       or(t.GetSpamControl(), breakwaterv1.ThreatSettings_CONTROL_OFF),
-		BotControl:        or(t.GetBotControl(), breakwaterv1.ThreatSettings_CONTROL_OFF),
+		SpamControl:       or(t.GetSpamControl(), breakwaterv1.ThreatSettings_Control_OFF),
+		BotControl:        or(t.GetBotControl(), breakwaterv1.ThreatSettings_Control_OFF),
 	}
 	if s.GetHsts().GetEnabled() {
 		doc.Hsts = s.GetHsts()
@@ -117,7 +117,7 @@ func shieldDocument(domain string, t *breakwaterv1.ThreatSettings) *edgev1.Shiel
 		Domain:          domain,
 		SecurityLevel:   or(t.GetSecurityLevel(), breakwaterv1.ThreatSettings_MEDIUM),
 		UnderAttack:     t.GetUnderAttack(),
-		DdosSensitivity: or(t.GetDdosSensitivity(), breakwaterv1.ThreatSettings_SENSITIVITY_MEDIUM),
+		DdosSensitivity: or(t.GetDdosSensitivity(), breakwaterv1.ThreatSettings_Sensitivity_MEDIUM),
 	}
 	for _, e := range t.GetFirewallEntries() {
 		doc.FirewallEntries = append(doc.FirewallEntries, &breakwaterv1.ThreatSettings_FirewallEntry{

@@ -105,7 +105,7 @@ func TestThreatSettings(t *testing.T) {
 	site := w.create("acme", "shop.example").GetName()
 	name := site + "/threatSettings"
 	got, err := w.threats.GetThreatSettings(w.as("GetThreatSettings"), &breakwaterv1.GetThreatSettingsRequest{Name: name})
-	if err != nil || got.GetSecurityLevel() != breakwaterv1.ThreatSettings_MEDIUM || got.GetBotControl() != breakwaterv1.ThreatSettings_CONTROL_OFF {
+	if err != nil || got.GetSecurityLevel() != breakwaterv1.ThreatSettings_MEDIUM || got.GetBotControl() != breakwaterv1.ThreatSettings_Control_OFF {
 		t.Errorf("defaults: %v, %v", got, err)
 	}
 	entries := func(n int) (list []*breakwaterv1.ThreatSettings_FirewallEntry) {

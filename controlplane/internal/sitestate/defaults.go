@@ -40,14 +40,14 @@ func CompleteThreatSettings(t *breakwaterv1.ThreatSettings) {
 	if t.GetSecurityLevel() == breakwaterv1.ThreatSettings_SECURITY_LEVEL_UNSPECIFIED {
 		t.SecurityLevel = breakwaterv1.ThreatSettings_MEDIUM
 	}
-	if t.GetDdosSensitivity() == breakwaterv1.ThreatSettings_SENSITIVITY_UNSPECIFIED {
-		t.DdosSensitivity = breakwaterv1.ThreatSettings_SENSITIVITY_MEDIUM
+	if t.GetDdosSensitivity() == breakwaterv1.ThreatSettings_Sensitivity_LEVEL_UNSPECIFIED {
+		t.DdosSensitivity = breakwaterv1.ThreatSettings_Sensitivity_MEDIUM
 	}
-	if t.GetSpamControl() == breakwaterv1.ThreatSettings_CONTROL_UNSPECIFIED {
-		t.SpamControl = breakwaterv1.ThreatSettings_CONTROL_OFF
+	if t.GetSpamControl() == breakwaterv1.ThreatSettings_Control_MODE_UNSPECIFIED {
+		t.SpamControl = breakwaterv1.ThreatSettings_Control_OFF
 	}
-	if t.GetBotControl() == breakwaterv1.ThreatSettings_CONTROL_UNSPECIFIED {
-		t.BotControl = breakwaterv1.ThreatSettings_CONTROL_OFF
+	if t.GetBotControl() == breakwaterv1.ThreatSettings_Control_MODE_UNSPECIFIED {
+		t.BotControl = breakwaterv1.ThreatSettings_Control_OFF
 	}
 }
 
