@@ -34,10 +34,21 @@ func (s *sim) checkBakes(ch *Chain) {
 		if e.Approver != "" && !two {
 			s.fail("%s: release %d is expedited by %q and %q", ch.Channel, r.Number, e.Requester, e.Approver)
 		}
+		// A wave may be gone, where its data center stood in for a dark one; the others
+		// keep their order.
+		at := 0
 		for k := range r.Waves {
-			if now := r.Waves[k].Bake; now != sealed[k] && (k == 0 || !two || now != 0) {
-				s.fail("%s: wave %d of release %d bakes %v instead of %v, expedited %+v", ch.Channel, k, r.Number, now, sealed[k], e)
+			now := r.Waves[k].Bake
+			if two && k > 0 && now == 0 {
+				continue
 			}
+			for at < len(sealed) && sealed[at] != now {
+				at++
+			}
+			if at == len(sealed) || k == 0 && at > 0 {
+				s.fail("%s: wave %d of release %d bakes %v, sealed with %v, expedited %+v", ch.Channel, k, r.Number, now, sealed, e)
+			}
+			at++
 		}
 	}
 }
