@@ -11,6 +11,8 @@
 //	control/quarantines/{id}        documents kept at their good version         (rollout)
 //	control/dataCenters/{dc}        drained, pinned                              (operators)
 //	control/fleet/{dc}              what servers last reported                   (fleet)
+//	control/incidents/{id}          what the public is told                      (incident; operators)
+//	control/incidentCursor          up to where incidents were looked for        (incident)
 //	control/commands/{id}           what operators asked of the leader           (operators; the leader removes it)
 //
 // Every write of the leader is one transaction made by [Commit], which adds the fence.

@@ -16,6 +16,8 @@ const (
 	DataCentersPrefix = ControlPrefix + "dataCenters/"
 	FleetPrefix       = ControlPrefix + "fleet/"
 	CommandsPrefix    = ControlPrefix + "commands/"
+	IncidentsPrefix   = ControlPrefix + "incidents/"
+	IncidentCursorKey = ControlPrefix + "incidentCursor"
 )
 
 func channel(c wire.Channel, part string) string {
@@ -51,6 +53,9 @@ func DataCenterKey(dc string) string { return DataCentersPrefix + dc }
 
 // FleetKey is the key of a FleetRecord.
 func FleetKey(dc string) string { return FleetPrefix + dc }
+
+// IncidentKey is the key of an IncidentRecord. IDs order by time.
+func IncidentKey(id string) string { return IncidentsPrefix + id }
 
 // CommandKey is the key of a Command. IDs order by time.
 func CommandKey(id string) string { return CommandsPrefix + id }

@@ -124,6 +124,8 @@ func TestKeys(t *testing.T) {
 		ledger.QuarantineKey(ledger.QuarantineID(document)): "control/quarantines/site-shop.test",
 		ledger.DataCenterKey("SJC"):                         "control/dataCenters/SJC",
 		ledger.FleetKey("SJC"):                              "control/fleet/SJC",
+		ledger.IncidentKey("01"):                            "control/incidents/01",
+		ledger.IncidentCursorKey:                            "control/incidentCursor",
 		ledger.CommandKey("01"):                             "control/commands/01",
 	} {
 		if got != want {
