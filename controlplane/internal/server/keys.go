@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -91,6 +92,16 @@ func (c *Config) apiTLS() (*tls.Config, error) {
 		return nil, fmt.Errorf("tls-cert-file: %w", err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// secureHTTP puts TLS before the REST API's listener where there is a certificate.
+func (c *Config) secureHTTP(l net.Listener) (net.Listener, error) {
+	config, err := c.apiTLS()
+	if err != nil || config == nil {
+		return l, err
+	}
+	config.NextProtos = []string{"h2", "http/1.1"}
+	return tls.NewListener(l, config), nil
 }
 
 // reportTLS is the mutual TLS of the report listener.

@@ -155,7 +155,9 @@ func (s *Server) listen(ctx context.Context) error {
 			return nil
 		})
 	}
-	return nil
+	var err error
+	s.http, err = s.cfg.secureHTTP(s.http)
+	return err
 }
 
 // HTTPAddr is where the REST API listens.
