@@ -38,14 +38,26 @@ const (
 type api struct {
 	server *grpc.Server
 	chain  *intercept.Chain
-	// inProcess is the listener that the gateway's connection reaches.
+	// inProcess is the listener that the gateway's connection reaches. methods and unary
+	// are what its unary calls need, which pass it by.
 	inProcess *bufconn.Listener
+	methods   map[string]unaryMethod
+	unary     grpc.UnaryServerInterceptor
+	traced    bool
 }
 
 // newAPI builds the gRPC server and registers every service. It fails when an RPC does not
 // declare who may call it.
 func newAPI(ctx context.Context, r *rooms, s *services, o *observation) (*api, error) {
-	a := &api{inProcess: bufconn.Listen(inProcessBuffer)}
+	a := &api{
+		inProcess: bufconn.Listen(inProcessBuffer), methods: map[string]unaryMethod{}, traced: o.tracing.Enabled(),
+	}
+	measure := o.metrics.Unary()
+	a.unary = func(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+		return measure(ctx, req, info, func(ctx context.Context, req any) (any, error) {
+			return a.chain.Unary()(ctx, req, info, h)
+		})
+	}
 	tls, err := r.cfg.apiTLS()
 	if err != nil {
 		return nil, err
@@ -62,10 +74,7 @@ func newAPI(ctx context.Context, r *rooms, s *services, o *observation) (*api, e
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleConnection, Time: pingInterval}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingInterval / 3, PermitWithoutStream: true}),
-		grpc.ChainUnaryInterceptor(o.metrics.Unary(),
-			func(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
-				return a.chain.Unary()(ctx, req, info, h)
-			}),
+		grpc.UnaryInterceptor(a.unary),
 		grpc.ChainStreamInterceptor(o.metrics.Stream(),
 			func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
 				return a.chain.Stream()(srv, ss, info, h)
@@ -75,7 +84,7 @@ func newAPI(ctx context.Context, r *rooms, s *services, o *observation) (*api, e
 		options = append(options, grpc.StatsHandler(o.tracing.ServerHandler()))
 	}
 	a.server = grpc.NewServer(options...)
-	s.register(a.server)
+	s.register(registrar{a.server, a.methods})
 	if r.cfg.Dev {
 		reflection.Register(a.server)
 	}
@@ -206,6 +215,15 @@ func (a *api) dialInProcess() (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),
 	)
+}
+
+// gatewayConn is what the gateway calls through: functions where it can, and the connection
+// for streams, and for all where traces are kept, which are made of what connections see.
+func (a *api) gatewayConn(conn *grpc.ClientConn) grpc.ClientConnInterface {
+	if a.traced {
+		return conn
+	}
+	return &inProcess{ClientConnInterface: conn, methods: a.methods, intercept: a.unary, from: a.inProcess.Addr()}
 }
 
 // inProcessPlain is transport credentials that leave the in-process connection plain,

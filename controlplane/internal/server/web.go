@@ -29,7 +29,7 @@ func newWeb(draining context.Context, r *rooms, a *api, ready *lifecycle.Ready, 
 	if err != nil {
 		return nil, err
 	}
-	rest, err := gateway.New(conn, gateway.Config{
+	rest, err := gateway.New(a.gatewayConn(conn), gateway.Config{
 		Authenticate: a.authenticate(r.proxies()),
 		Dev:          r.cfg.Dev, Drain: draining, Clock: r.machine, Logger: r.log,
 	})
