@@ -94,11 +94,11 @@ func (c *contender) run(b *testing.B) (perSecond float64, took []time.Duration) 
 	return float64(len(took)) / time.Since(began).Seconds(), took
 }
 
-// ratio is the median of what c did in its turns as part of what other did.
-func ratio(c, other *contender) float64 {
+// ratio is the median, over the turns, of what c came to as part of what other did.
+func ratio(c, other []float64) float64 {
 	var each []float64
-	for i := range c.rates {
-		each = append(each, c.rates[i]/other.rates[i])
+	for i := range c {
+		each = append(each, c[i]/other[i])
 	}
 	return median(each)
 }

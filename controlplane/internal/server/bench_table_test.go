@@ -7,13 +7,15 @@ import (
 	"time"
 )
 
-// report prints contenders beside one of them.
+// report prints contenders beside one of them: calls a second, processor time a call, and
+// both as parts of the other's, where more is better.
 func report(title string, beside *contender, all ...*contender) {
-	lines := [][]string{{title, "per s", "p50 ms", "p99 ms", "CPU us", "of " + beside.name}}
+	lines := [][]string{{title, "per s", "p50 ms", "p99 ms", "CPU us", "rate, of " + beside.name, "by CPU"}}
 	for _, c := range all {
 		lines = append(lines, []string{
 			c.name, fmt.Sprintf("%.0f", median(c.rates)), ms(quantile(c.took, 0.5)), ms(quantile(c.took, 0.99)),
-			fmt.Sprintf("%.0f", median(c.cpu)), fmt.Sprintf("%.2f", ratio(c, beside)),
+			fmt.Sprintf("%.0f", median(c.cpu)), fmt.Sprintf("%.2f", ratio(c.rates, beside.rates)),
+			fmt.Sprintf("%.2f", ratio(beside.cpu, c.cpu)),
 		})
 	}
 	printTable(lines)

@@ -22,7 +22,6 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry/etcd"
-	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry/etcd/embedded"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/server"
 )
@@ -50,7 +49,7 @@ func benchCalls(b *testing.B) {
 	cp := following(b)
 	c := &calls{api: newCaller(b, cp)}
 	c.overTCP, c.byCall, _ = rawEtcd(b)
-	c.inside = dialEtcd(b, "unix://"+filepath.Join(cp.Config.DataDir, "etcd", "etcd.sock"))
+	c.inside = insideEtcd(b, cp)
 	c.prepare(b)
 	b.Run("UpdateSettings", c.update)
 	b.Run("GetSite", c.get)
@@ -130,36 +129,39 @@ func (c *calls) get(b *testing.B) {
 	report("GetSite, linearizable", empty, empty, viaGRPC, viaREST, rawGet)
 }
 
-// following starts a control plane that stays a follower: somebody else holds the lease.
+// following starts a control plane that does not lead, because somebody else took over.
 func following(b *testing.B) *controlplanetest.ControlPlane {
 	b.Helper()
-	dir := filepath.Join(b.TempDir(), "d")
 	fleetFile := filepath.Join(b.TempDir(), "fleet.json")
 	one := `[{"code": "SJC", "city": "San Jose", "country": "US", "latitude": 37.36, "longitude": -121.93}]`
 	if err := os.WriteFile(fleetFile, []byte(one), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	cp := controlplanetest.Start(b, controlplanetest.DataDir(dir), synced, func(c *server.Config) { c.FleetFile = fleetFile })
+	cp := controlplanetest.Start(b, synced, controlplanetest.DataDir(filepath.Join(b.TempDir(), "d")),
+		func(c *server.Config) { c.FleetFile = fleetFile })
 	cp.Account(benchAccount)
-	cp.Site(cp.REST(cp.Operator), benchAccount, "first.test") // the catalogue arrived
-	cp.Stop()
+	cp.Site(cp.REST(cp.Operator), benchAccount, "first.test") // so the catalogue arrived
 
-	member, err := embedded.Start(b.Context(), embedded.Config{Dir: filepath.Join(dir, "etcd")})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer member.Close()
-	store := etcd.New(member.Client(), etcd.Config{})
+	store := etcd.New(insideEtcd(b, cp), etcd.Config{})
 	lease, err := store.Grant(b.Context(), time.Hour)
 	if err == nil {
-		_, err = store.Commit(b.Context(), registry.Txn{Then: []registry.Op{registry.PutLeased(ledger.LeaderKey, []byte(`{"id":"elsewhere"}`), lease)}})
+		elsewhere := []byte(`{"id": "elsewhere"}`)
+		_, err = store.Commit(b.Context(), registry.Txn{Then: []registry.Op{
+			registry.PutLeased(ledger.LeaderKey, elsewhere, lease),
+			registry.PutLeased(resource.HousekeeperKey, elsewhere, lease),
+		}})
 	}
 	if err != nil {
 		b.Fatal(err)
 	}
-	member.Close()
-	cp.Start()
+	cp.Eventually("another leads", func() bool { return !cp.Server.Leads() })
 	return cp
+}
+
+// insideEtcd returns a client of a control plane's own etcd.
+func insideEtcd(b *testing.B, cp *controlplanetest.ControlPlane) *clientv3.Client {
+	b.Helper()
+	return dialEtcd(b, "unix://"+filepath.Join(cp.Config.DataDir, "etcd", "etcd.sock"))
 }
 
 // synced has the embedded etcd sync its writes, as it does but in tests.
