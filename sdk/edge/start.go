@@ -33,12 +33,12 @@ func (a *Agent) takeOver() error {
 		if err != nil {
 			return fmt.Errorf("edge: start: %w", err)
 		}
-		a.state.channels[c].rejections = rejections
+		a.state.update(func() { a.state.channels[c].rejections = rejections })
 	}
 	if err := a.store.Sweep(); err != nil {
 		return fmt.Errorf("edge: start: %w", err)
 	}
-	a.state.incarnation = a.cfg.NewIncarnation()
+	a.state.update(func() { a.state.incarnation, a.state.serving = a.cfg.NewIncarnation(), false })
 	return a.store.Started(a.cfg.Boot)
 }
 
