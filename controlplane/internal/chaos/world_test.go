@@ -1,0 +1,136 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// dataCenters are those of the test; the first waves of the channels differ.
+var dataCenters = []string{"AMS", "NRT", "SJC"}
+
+// world is a whole installation.
+type world struct {
+	t        *testing.T
+	dir, ca  string
+	net      *network
+	etcd     *cluster
+	replicas []*replica
+	edges    []*edgeServer
+	dns      *resolver
+	operator string
+}
+
+type options struct {
+	// separateEdge gives data centers a cluster of their own.
+	separateEdge bool
+}
+
+// newWorld starts an installation and waits until it is ready.
+func newWorld(t *testing.T, o options) *world {
+	t.Helper()
+	w := prepare(t)
+	edge := w.etcd
+	if o.separateEdge {
+		edge = startCluster(t, w.net, w.dir, w.ca, "edge-etcd", 1)
+		edge.secure()
+	}
+	for i := range 2 {
+		w.addReplica(fmt.Sprintf("replica-%d", i+1), edge)
+	}
+	// The first replica makes the keys that all share.
+	w.replicas[0].start()
+	w.replicas[0].awaitReady()
+	w.replicas[1].start()
+	for _, dc := range dataCenters {
+		w.addEdge(dc, edge).start()
+	}
+	w.replicas[1].awaitReady()
+	b, err := os.ReadFile(filepath.Join(w.dir, "operator.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.operator = strings.TrimSpace(string(b))
+	w.awaitFleet()
+	return w
+}
+
+// prepare makes certificates and keys, and starts the registry's etcd and a resolver.
+func prepare(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir(), net: newNetwork(t)}
+	ca := filepath.Join(w.dir, "ca")
+	w.ca = filepath.Join(ca, "ca.pem")
+	must(t, w.dir, "breakwaterd", "server-cert", "--ca-dir", ca, "--host", "127.0.0.1,localhost", "--name", "listener", "--out", w.dir)
+	must(t, w.dir, "breakwaterd", "public-key", "--signing-key-file", filepath.Join(w.dir, "manifest.key"), "--out", filepath.Join(w.dir, "trust.pem"))
+	var fleet []map[string]any
+	for _, dc := range dataCenters {
+		must(t, w.dir, "breakwaterd", "edge-cert", "--ca-dir", ca, "--dc", dc, "--server", strings.ToLower(dc)+"-1", "--out", w.dir)
+		fleet = append(fleet, map[string]any{"code": dc, "city": dc, "country": "NL", "latitude": 1, "longitude": 1})
+	}
+	text, err := json.Marshal(fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, "fleet.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.dns = startResolver(t)
+	w.etcd = startCluster(t, w.net, w.dir, w.ca, "etcd", 3)
+	w.etcd.secure()
+	return w
+}
+
+// awaitFleet waits until every data center reports to the leader.
+func (w *world) awaitFleet() {
+	w.t.Helper()
+	eventually(w.t, "every server reports", func(ctx context.Context) error {
+		for _, dc := range dataCenters {
+			servers, err := w.replicas[0].as(w.operator).get(ctx, "/v1/dataCenters/"+dc+"/servers")
+			if err != nil {
+				return err
+			}
+			list := servers.Objects("servers")
+			if len(list) != 1 || list[0].Text("state") != "HEALTHY" {
+				return fmt.Errorf("%s: %v", dc, servers)
+			}
+		}
+		return nil
+	})
+}
+
+// leader is the replica whose reports the edges reach, and the other.
+func (w *world) leader() (leads, other *replica) {
+	w.t.Helper()
+	eventually(w.t, "a replica leads", func(ctx context.Context) error {
+		resp, err := w.etcd.root.Get(ctx, leaderKey)
+		if err != nil {
+			return err
+		}
+		if len(resp.Kvs) == 0 {
+			return errors.New("nobody leads")
+		}
+		for i, r := range w.replicas {
+			if r.holds(string(resp.Kvs[0].Value)) {
+				leads, other = r, w.replicas[1-i]
+				return nil
+			}
+		}
+		return fmt.Errorf("the leader is not known: %s", resp.Kvs[0].Value)
+	})
+	return leads, other
+}
+
+// took says how long something took.
+func took(t *testing.T, what string, do func()) {
+	t.Helper()
+	began := time.Now()
+	do()
+	t.Logf("%s: %v", what, time.Since(began).Round(time.Millisecond))
+}
