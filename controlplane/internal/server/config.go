@@ -42,7 +42,8 @@ type Config struct {
 	// SealKeyFile holds the keys that seal secrets at rest; made at <data-dir>/keys.
 	SealKeyFile string
 
-	// Etcd is the registry's cluster; embedded when it has no endpoints.
+	// Etcd is the registry's cluster; embedded when it has no endpoints. A development
+	// server may have an external one without TLS and credentials; no flag says so.
 	Etcd EtcdConfig
 	// EdgeEtcd is the cluster of what data centers read; the registry's when it has no
 	// endpoints.
@@ -166,8 +167,8 @@ func (c *Config) check() error {
 	if !slices.Contains([]string{"text", "json"}, c.LogFormat) {
 		wrong("log-format", "%q is not text or json", c.LogFormat)
 	}
-	if c.Dev && (c.Etcd.External() || c.EdgeEtcd.External()) {
-		wrong("etcd-endpoints", "a development server runs its own etcd")
+	if c.Dev && c.EdgeEtcd.External() {
+		wrong("edge-etcd-endpoints", "a development server has one etcd")
 	}
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)

@@ -27,6 +27,8 @@ type Server struct {
 	http, grpc, report, admin net.Listener
 	engine                    *engine
 	housekeeping              *housekeeping
+	// development is set in a development server only.
+	development *development
 }
 
 // Start starts a control plane and returns when it takes requests. The context bounds the
@@ -87,6 +89,7 @@ func (s *Server) start(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.development = fleet
 		s.stack.PushClose("simulated fleet", fleet.Close)
 	}
 	api, err := newAPI(ctx, s.rooms, services, observe)

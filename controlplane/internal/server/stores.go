@@ -35,6 +35,7 @@ func openStores(ctx context.Context, c *Config, log *slog.Logger) (_ *stores, er
 		if s.registry, err = s.dial(ctx, c.Etcd, log); err != nil {
 			return nil, fmt.Errorf("etcd-endpoints: %w", err)
 		}
+		s.edgeEndpoints = c.Etcd.Endpoints
 	} else {
 		server, err := embedded.Start(ctx, embedded.Config{Dir: c.path("etcd"), Fast: c.EtcdFast, Logger: log})
 		if err != nil {

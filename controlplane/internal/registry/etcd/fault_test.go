@@ -338,3 +338,24 @@ func TestSlowConsumerLosesItsWatch(t *testing.T) {
 		t.Fatalf("err = %v", err)
 	}
 }
+
+// etcd's client waits for a connection as long as it may. A caller that has much time is
+// told all the same, within the store's own bound.
+func TestCallsFailSoonWithoutConnection(t *testing.T) {
+	s := start(t, embedded.Config{})
+	p, client := newProxy(t, s)
+	store := etcd.New(client, etcd.Config{RequestTimeout: 300 * time.Millisecond})
+	p.setCut(true)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	started := time.Now()
+	if _, err := store.Commit(ctx, registry.Txn{Then: []registry.Op{registry.Put("k", nil)}}); !errors.Is(err, registry.ErrUnavailable) {
+		t.Errorf("commit: %v", err)
+	}
+	if _, err := store.Get(ctx, "k"); !errors.Is(err, registry.ErrUnavailable) {
+		t.Errorf("get: %v", err)
+	}
+	if took := time.Since(started); took > patience {
+		t.Errorf("failing took %v", took)
+	}
+}

@@ -21,7 +21,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Clock drives the heartbeat of watches. Nil means the real one.
 	Clock clockwork.Clock
-	// RequestTimeout bounds a call whose context has no deadline; zero means 5 s.
+	// RequestTimeout bounds a call, also where its context has a later deadline: etcd's
+	// client would wait that long for a connection. Zero means 5 s.
 	RequestTimeout time.Duration
 	// ProgressInterval is the time between a watch's progress notices; zero means 1 s.
 	ProgressInterval time.Duration
@@ -78,9 +79,6 @@ func New(client *clientv3.Client, cfg Config) *Store {
 
 // bound gives a call its deadline.
 func (s *Store) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return context.WithCancel(ctx)
-	}
 	return context.WithTimeout(ctx, s.cfg.RequestTimeout)
 }
 
