@@ -1,0 +1,137 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
+)
+
+// fault is something bad that happens, and ends.
+type fault struct {
+	name string
+	do   func(*world)
+}
+
+// faults are all that can happen.
+func faults() []fault {
+	return []fault{
+		{"history is compacted", func(w *world) { w.etcd.compact() }},
+		{"kill -9 of the etcd member that leads", func(w *world) {
+			m := w.etcd.leader()
+			m.kill()
+			last(time.Second)
+			m.start()
+		}},
+		{"kill -9 of the replica that leads", func(w *world) {
+			leads, _ := w.leader()
+			leads.kill()
+			w.led(leads)
+			leads.start()
+			leads.awaitReady()
+		}},
+		{"the etcd member that leads is cut off from its peers", func(w *world) {
+			m := w.etcd.leader()
+			w.net.cut(m.name, w.etcd.others(m)...)
+			last(2500 * time.Millisecond)
+			w.net.heal(m.name, w.etcd.others(m)...)
+		}},
+		{"kill -9 of the replica that leads, in the middle of a rollback", rollbackKilled},
+		{"the etcd member that leads is frozen", func(w *world) {
+			m := w.etcd.leader()
+			m.freeze()
+			last(2500 * time.Millisecond)
+			m.thaw()
+		}},
+		{"the replica that leads is frozen until another leads", func(w *world) {
+			leads, _ := w.leader()
+			leads.freeze()
+			w.led(leads)
+			leads.thaw()
+		}},
+		{"the replica that leads is cut off from etcd until another leads", func(w *world) {
+			leads, _ := w.leader()
+			all := w.etcd.others(nil)
+			w.net.cut(leads.name, all...)
+			w.led(leads)
+			w.net.heal(leads.name, all...)
+		}},
+		{"a data center is cut off from everything", func(w *world) {
+			e := w.edges[len(w.edges)-1]
+			all := append(w.etcd.others(nil), w.replicas[0].name, w.replicas[1].name)
+			w.net.cut(e.name, all...)
+			last(4 * time.Second)
+			w.net.heal(e.name, all...)
+		}},
+		{"kill -9 of an agent", func(w *world) {
+			e := w.edges[0]
+			e.kill()
+			last(500 * time.Millisecond)
+			e.start()
+		}},
+		{"etcd is stopped altogether, and its history compacted after", func(w *world) {
+			for _, m := range w.etcd.members {
+				m.kill()
+			}
+			last(3 * time.Second)
+			for _, m := range w.etcd.members {
+				m.start()
+			}
+			w.etcd.leader()
+			w.etcd.compact()
+		}},
+	}
+}
+
+// last lets a fault last.
+func last(d time.Duration) {
+	timer := time.NewTimer(d)
+	<-timer.C
+}
+
+// led waits until another replica than the one that led leads.
+func (w *world) led(before *replica) {
+	w.t.Helper()
+	took(w.t, "another replica leads after", func() {
+		eventually(w.t, "another replica leads", func(context.Context) error {
+			if now, _ := w.leader(); now == before {
+				return errors.New(before.name + " still leads")
+			}
+			return nil
+		})
+	})
+}
+
+// rollbackKilled has an operator roll back the newest release, and kills the leader at the
+// moment at which it is abandoned.
+func rollbackKilled(w *world) {
+	leads, other := w.leader()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	list, err := other.as(w.operator).get(ctx, "/v1/channels/routine")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	head := list.Text("head")
+	abandoned := w.etcd.root.Watch(ctx, wire.AbandonedPrefix(wire.Routine), clientv3.WithPrefix())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// The answer does not matter: it may be lost with the leader.
+		_, _ = other.as(w.operator).do(ctx, http.MethodPost, "/v1/channels/routine/releases/"+head+":rollback", `{"reason": "a test"}`)
+	}()
+	select {
+	case <-abandoned:
+	case <-ctx.Done():
+		w.t.Error("no release was abandoned")
+	}
+	leads.kill()
+	<-done
+	w.led(leads)
+	leads.start()
+	leads.awaitReady()
+}
