@@ -86,6 +86,11 @@ soak: ## Run the tests in full size (model tests: RAPID_CHECKS=100000)
 	@BREAKWATER_SOAK=1 RAPID_CHECKS=$(or $(RAPID_CHECKS),100000) \
 		$(GO) test -count 1 -timeout $(or $(TIMEOUT),6h) $(or $(PKG),./...)
 
+.PHONY: chaos
+chaos: ## Hurt a real installation with random faults (DURATION=10m, SEED=n)
+	@BREAKWATER_CHAOS=$(or $(DURATION),10m) BREAKWATER_CHAOS_SEED=$(SEED) \
+		$(GO) test -count 1 -timeout 24h -v -run '^TestChaos$$' ./controlplane/internal/chaos
+
 ##@ Change
 
 .PHONY: generate
