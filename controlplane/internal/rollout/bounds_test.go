@@ -137,3 +137,82 @@ func TestLimitOfReleasesInFlight(t *testing.T) {
 	s.run(time.Second)
 	wantServing(t, s, shield(1), version(2*MaxInFlight), 3)
 }
+
+func TestGoodNeedsEveryEligibleDataCenter(t *testing.T) {
+	s := started(t, 5)
+	s.change(site(1), 1)
+	s.run(5 * time.Second)
+	stuck := s.agents[len(s.agents)-1]
+	stuck.release[wire.Routine] = 1
+	s.run(50 * time.Second)
+	if good := s.chain(wire.Routine).LastKnownGood; good != 1 {
+		t.Fatalf("release %d is good, and %s does not serve it", good, stuck.name)
+	}
+	s.controls[stuck.dc] = Control{Drained: true}
+	s.run(5 * time.Second)
+	if good := s.chain(wire.Routine).LastKnownGood; good != 2 {
+		t.Fatalf("a drained data center keeps %d good", good)
+	}
+}
+
+func TestJoinsAreOneAtATimeAndStopAtAHold(t *testing.T) {
+	s := started(t, 9)
+	s.controls["D07"], s.controls["D08"] = Control{Drained: true}, Control{Pinned: true}
+	s.change(site(1), 1)
+	s.run(5 * time.Second)
+	s.commands = []Command{{ID: "1", Verb: storev1.Command_HOLD, Channel: wire.Routine, Release: 2}}
+	s.step()
+	s.controls = map[string]Control{}
+	s.run(time.Second)
+	wantServing(t, s, site(1), version(1), 7)
+	s.commands = []Command{{ID: "2", Verb: storev1.Command_RESUME, Channel: wire.Routine, Release: 2}}
+	for range 5 {
+		s.step() // Nobody acts on it.
+	}
+	joining := 0
+	for _, tg := range s.chain(wire.Routine).Targets {
+		if tg.Joining {
+			joining++
+		}
+	}
+	if joining != 1 {
+		t.Fatalf("%d join at once", joining)
+	}
+	s.run(2 * time.Second)
+	wantServing(t, s, site(1), version(1), 9)
+}
+
+// TestCrashBehindTheWave is a crash where a release has passed while it rolls on: in the
+// first wave it stops the release, elsewhere one data center may be chance.
+func TestCrashBehindTheWave(t *testing.T) {
+	for wave, want := range []int{1, 0} {
+		s := started(t, 23)
+		s.change(site(1), 1)
+		for s.chain(wire.Routine).Head().openWave() != wave+1 {
+			s.tick(50 * time.Millisecond)
+		}
+		dc := s.policies[wire.Routine].Waves[wave].DataCenters[0]
+		i := slices.IndexFunc(s.agents, func(a *agent) bool { return a.dc == dc })
+		s.agents[i].run++ // It started anew, and serves what it did.
+		s.tick(50 * time.Millisecond)
+		if len(s.dead[wire.Routine]) != want {
+			t.Fatalf("a crash in wave %d: abandoned %v", wave, s.dead[wire.Routine])
+		}
+	}
+}
+
+func TestSilenceInALargeWave(t *testing.T) {
+	s := started(t, 23)
+	s.change(site(1), 1)
+	for s.chain(wire.Routine).Head().openWave() != 2 {
+		s.tick(50 * time.Millisecond)
+	}
+	s.lose = func(a *agent) bool { a.view.Connected = a.dc < "D10"; return true }
+	s.run(time.Minute)
+	if len(s.dead[wire.Routine]) != 0 || len(s.incidents) != 0 {
+		t.Fatalf("convicted in silence: %+v", s.incidents)
+	}
+	s.lose = nil
+	s.run(3 * time.Second)
+	wantServing(t, s, site(1), version(1), 23)
+}

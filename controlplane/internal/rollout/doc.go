@@ -64,8 +64,10 @@
 //	  or the observer just started       that come back with a new incarnation bake anew
 //	a wrong hash or signature            the release waits: no document did that
 //
-// Restarts without a rejection count only while the release is rolling. Afterwards a crash
-// must be attributed: fleets restart servers, and a release is nearly always soaking.
+// Once a release is live, harm without a rejection convicts it only when servers of two data
+// centers that have it crash (they come back with a new incarnation within the time of a
+// post-mortem) or are unhealthy: fleets restart servers, and a release is nearly always
+// soaking. A wrong conviction costs time and no version: bisection clears who is innocent.
 //
 // A release that is abandoned without a name leaves its changes as suspects: the publisher
 // keeps these documents at their good versions and seals everything else anew. The suspects
