@@ -31,6 +31,9 @@ type Rule struct {
 	ResourceField string
 	// Pattern is what the name looks like, such as `accounts/*/sites/*`.
 	Pattern string
+	// Body is the field of the request that a REST body is; empty where the body is the whole
+	// request or there is none.
+	Body string
 	// Mutates says that the RPC takes an idempotency key and validateOnly.
 	Mutates bool
 
@@ -110,6 +113,9 @@ func newRule(m protoreflect.MethodDescriptor) (*Rule, error) {
 	}
 	if err := rule.consistent(); err != nil {
 		return fail("%v", err)
+	}
+	if http, _ := proto.GetExtension(m.Options(), annotations.E_Http).(*annotations.HttpRule); http.GetBody() != "*" {
+		rule.Body = http.GetBody()
 	}
 	if rule.Permission == permissionCreateSite {
 		rule.created, _ = stringField(m.Input(), "site.domain")

@@ -245,6 +245,9 @@ func (r *run) end(ctx context.Context, resp any, panicked any, err error) (any, 
 		r.log(ctx, slog.LevelDebug, nil)
 		return resp, nil
 	}
+	if r.rule != nil {
+		err = rpcerr.Within(err, r.rule.Body)
+	}
 	status := rpcerr.Status(err)
 	if rpcerr.Known(err) {
 		r.log(ctx, slog.LevelInfo, func() []slog.Attr {
