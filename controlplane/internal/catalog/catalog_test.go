@@ -142,7 +142,7 @@ func TestValidateSettings(t *testing.T) {
 		{"compression", `{"algorithms": ["lzma"]}`, []string{"settings.algorithms[0] enum"}},
 		{"compression", `{"minBytes": 1.5}`, []string{"settings.minBytes type"}},
 		{"early-hints", `{"x": 1}`, []string{"settings.x unknown_field"}},
-		{"prefetch", `{}`, []string{"settings.manifestUrl required"}},
+		{"prefetch", `{}`, nil},
 		{"prefetch", `{"manifestUrl": "https://example.com/list.txt"}`, nil},
 		{"prefetch", `{"manifestUrl": "file:///etc/passwd"}`, []string{"settings.manifestUrl pattern"}},
 		{"analytics-tag", `{"provider": "google"}`, []string{"settings.id required"}},

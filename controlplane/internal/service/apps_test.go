@@ -97,9 +97,6 @@ func TestAppNeedsPlan(t *testing.T) {
 			continue
 		}
 		_, err := w.toggle(site, catalog.ID(app), &breakwaterv1.SiteApp{Enabled: true})
-		if rpcerr.Status(err).Code() == codes.InvalidArgument {
-			continue // It needs settings, which come first.
-		}
 		if e := wantReason(t, err, codes.FailedPrecondition, rpcerr.ReasonPlanRequired, "enabled"); e.Metadata["requiredPlan"] != app.GetMinimumPlan() {
 			t.Errorf("%s: %v", app.GetName(), e.Metadata)
 		}

@@ -97,7 +97,11 @@ func (j siteJudge) judge() error {
 		invalid = append(invalid, j.ended()...)
 	}
 	touched := j.touchedApps()
+	// What an app needs to know is of no interest to who can't have it.
 	for _, id := range touched {
+		if err := j.appOffered(id); err != nil {
+			return err
+		}
 		invalid = append(invalid, j.appViolations(id)...)
 	}
 	switch {

@@ -79,6 +79,15 @@ func (j siteJudge) appViolations(id string) []rpcerr.Violation {
 	return found
 }
 
+// appOffered fails with PLAN_REQUIRED when an app is on that the plan does not have at all.
+func (j siteJudge) appOffered(id string) error {
+	app, ok := j.apps.Get(id)
+	if !ok || j.edit.base.Plans.Allows(j.edit.plan(), app.GetMinimumPlan()) {
+		return nil
+	}
+	return j.appAllowed(id)
+}
+
 // appAllowed fails with PLAN_REQUIRED when the plan does not allow an app that is on, or a
 // setting of it.
 func (j siteJudge) appAllowed(id string) error {

@@ -88,6 +88,9 @@ func (s *Sites) ListSites(ctx context.Context, req *breakwaterv1.ListSitesReques
 	if err != nil {
 		return nil, err
 	}
+	if err := accountMustExist(view, parent); err != nil {
+		return nil, err
+	}
 	tenant, visible := parent.Tenant(), authz.VisibleSites(principal, parent.Account)
 	sites, next, err := listing.PageSorted(q, func(after string, yield func(string, *breakwaterv1.Site) bool) error {
 		return siteScan(view, tenant.Sites(), after, func(d string, rec *storev1.SiteRecord, revision int64) bool {

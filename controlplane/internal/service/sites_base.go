@@ -157,11 +157,16 @@ func (e *siteEdit) entitlements() *breakwaterv1.Entitlements {
 // siteMeets fails unless the resource still has the etag that the request, or If-Match,
 // names.
 func siteMeets(tx *change.Tx, requested, current, name string) error {
-	want := strings.Trim(strings.TrimPrefix(tx.Call().Etag(requested), "W/"), `"`)
-	if want == "" || want == "*" || want == current {
+	if siteTagMeets(tx.Call().Etag(requested), current) {
 		return nil
 	}
 	return rpcerr.EtagMismatch(name)
+}
+
+// siteTagMeets says whether the entity tag that was sent, if any, is the current one.
+func siteTagMeets(sent, current string) bool {
+	want := strings.Trim(strings.TrimPrefix(sent, "W/"), `"`)
+	return want == "" || want == "*" || want == current
 }
 
 // sitePrincipal is how the audit log names the caller.

@@ -39,6 +39,9 @@ func (s *Sites) ConfigureSite(ctx context.Context, req *breakwaterv1.ConfigureSi
 		if err := siteMeets(tx, "", sitestate.SiteEtag(e.rec), name.SiteName()); err != nil {
 			return nil, err
 		}
+		if err := siteConfigureMeets(e, req); err != nil {
+			return nil, err
+		}
 		if err := s.configure(e, req, apps); err != nil {
 			return nil, err
 		}
@@ -60,6 +63,25 @@ func siteConfigureMask(req *breakwaterv1.ConfigureSiteRequest) error {
 		return nil
 	}
 	return masks.Check((&breakwaterv1.SiteConfig{}).ProtoReflect().Descriptor(), mask, masks.Options{})
+}
+
+// siteConfigureMeets holds the etags within the request against what is stored. If-Match is
+// the site's, so it is no word on the parts.
+func siteConfigureMeets(e *siteEdit, req *breakwaterv1.ConfigureSiteRequest) error {
+	site := e.name.SiteName()
+	if !siteTagMeets(req.GetSettings().GetEtag(), sitestate.SettingsEtag(e.rec)) {
+		return rpcerr.EtagMismatch(site + "/settings")
+	}
+	if !siteTagMeets(req.GetThreatSettings().GetEtag(), sitestate.ThreatSettingsEtag(e.rec)) {
+		return rpcerr.EtagMismatch(site + "/threatSettings")
+	}
+	for _, id := range slices.Sorted(maps.Keys(req.GetApps())) {
+		stored := e.rec.GetConfig().GetApps()[id]
+		if !siteTagMeets(req.GetApps()[id].GetEtag(), sitestate.AppEtag(stored)) {
+			return rpcerr.EtagMismatch(site + "/apps/" + id)
+		}
+	}
+	return nil
 }
 
 func (s *Sites) configure(e *siteEdit, req *breakwaterv1.ConfigureSiteRequest, apps *catalog.Catalog) error {

@@ -29,6 +29,9 @@ func (s *Sites) PurgeCache(ctx context.Context, req *breakwaterv1.PurgeCacheRequ
 		if err != nil {
 			return nil, err
 		}
+		if err := siteMeets(tx, "", sitestate.SiteEtag(e.rec), name.SiteName()); err != nil {
+			return nil, err
+		}
 		// Counted once, however often the change is tried.
 		if !counted && !tx.Call().ValidateOnly {
 			if err := s.takePurge(e); err != nil {

@@ -136,6 +136,34 @@ func TestConfigureSite(t *testing.T) {
 	}
 }
 
+func TestConfigureSiteMeetsEtags(t *testing.T) {
+	w := newSiteWorld(t)
+	name := w.create("acme", "shop.example").GetName()
+	for part, req := range map[string]*breakwaterv1.ConfigureSiteRequest{
+		"settings":       {Settings: &breakwaterv1.Settings{HttpsRedirect: true, Etag: "stale"}},
+		"threatSettings": {ThreatSettings: &breakwaterv1.ThreatSettings{UnderAttack: true, Etag: "stale"}},
+		"app":            {Apps: map[string]*breakwaterv1.SiteApp{"always-online": {Enabled: true, Etag: "stale"}}},
+	} {
+		req.Name = name
+		_, err := w.sites.ConfigureSite(w.as("ConfigureSite"), req)
+		if e := rpcerrOf(err); e == nil || e.Reason != rpcerr.ReasonEtagMismatch {
+			t.Errorf("%s: %v", part, err)
+		}
+	}
+	now, err := w.sites.ConfigureSite(w.as("ConfigureSite"), &breakwaterv1.ConfigureSiteRequest{Name: name})
+	if err != nil || now.GetVersion() != 1 {
+		t.Fatalf("%v, %v", now, err)
+	}
+	got, err := w.sites.ConfigureSite(w.as("ConfigureSite"), &breakwaterv1.ConfigureSiteRequest{
+		Name:           name,
+		Settings:       &breakwaterv1.Settings{HttpsRedirect: true, Etag: now.GetSettings().GetEtag()},
+		ThreatSettings: &breakwaterv1.ThreatSettings{UnderAttack: true, Etag: now.GetThreatSettings().GetEtag()},
+	})
+	if err != nil || got.GetVersion() != 2 {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 func TestValidateOnly(t *testing.T) {
 	w := newSiteWorld(t)
 	info := call.From(w.as("CreateSite"))

@@ -89,6 +89,9 @@ func (s *Sites) WatchSites(req *breakwaterv1.WatchSitesRequest, stream grpc.Serv
 	if err != nil {
 		return err
 	}
+	if err := accountMustExist(view, parent); err != nil {
+		return err
+	}
 	if req.GetCursor() == "" {
 		return w.run(ctx, view, siteCursor{Account: parent.Account, Revision: view.Revision(), Listing: true})
 	}

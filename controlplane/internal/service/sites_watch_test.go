@@ -115,6 +115,12 @@ func (w *siteWorld) refusedWatch(cursor string) error {
 	return w.sites.WatchSites(&breakwaterv1.WatchSitesRequest{Parent: "accounts/acme", Cursor: cursor}, s)
 }
 
+func TestSitesOfNoAccount(t *testing.T) {
+	w := newSiteWorld(t)
+	_, err := w.sites.ListSites(w.as("ListSites"), &breakwaterv1.ListSitesRequest{Parent: "accounts/nobody"})
+	wantReason(t, err, codes.NotFound, rpcerr.ReasonNotFound, "")
+}
+
 func TestWatchSites(t *testing.T) {
 	w := newSiteWorld(t)
 	a := w.create("acme", "a.example").GetName()

@@ -116,7 +116,11 @@ func (r *Releases) freeze(ctx context.Context, name string, frozen bool) (*opsv1
 	if err != nil {
 		return nil, err
 	}
+	etag := call.From(ctx).Etag("")
 	return r.setPolicy(ctx, c, func(p *storev1.ChannelPolicy) error {
+		if etag != "" && etag != policyView(c, rollout.MergePolicy(p, r.defaults[c])).GetEtag() {
+			return rpcerr.EtagMismatch(channelName(c))
+		}
 		p.Frozen = frozen
 		return nil
 	})
