@@ -24,6 +24,9 @@ const (
 	settleAttempt = 100 * time.Millisecond
 )
 
+// etcdLimits are what the documentation says that an external etcd needs.
+var etcdLimits = []string{"--max-txn-ops=8192", "--max-request-bytes=13631488", "--quota-backend-bytes=8589934592"}
+
 // cluster is an etcd cluster of real processes.
 type cluster struct {
 	t       *testing.T
@@ -59,17 +62,16 @@ func startCluster(t *testing.T, n *network, dir, ca, prefix string, size int) *c
 		address := freeAddress(t)
 		client := "https://" + address
 		m := &member{address: address}
-		m.process = newProcess(t, dir, name, "etcd", []string{"HTTPS_PROXY=" + n.proxy(name)},
+		m.process = newProcess(t, dir, name, "etcd", []string{"HTTPS_PROXY=" + n.proxy(name)}, append([]string{
 			"--name", name, "--data-dir", filepath.Join(dir, name+".etcd"),
 			"--initial-cluster", strings.Join(initial, ","), "--initial-cluster-token", prefix,
-			"--listen-peer-urls", "https://127.0.0.1"+peers[i][strings.LastIndex(peers[i], ":"):],
+			"--listen-peer-urls", "https://127.0.0.1" + peers[i][strings.LastIndex(peers[i], ":"):],
 			"--initial-advertise-peer-urls", peers[i], "--peer-auto-tls",
 			"--listen-client-urls", client, "--advertise-client-urls", client,
 			"--cert-file", filepath.Join(dir, "listener.pem"), "--key-file", filepath.Join(dir, "listener.key"),
-			"--max-txn-ops=8192", "--max-request-bytes=13631488", "--quota-backend-bytes=8589934592",
 			"--heartbeat-interval=100", "--election-timeout=1000", "--unsafe-no-fsync",
 			"--enable-grpc-gateway=false", "--log-level=warn", "--watch-progress-notify-interval=1s",
-		)
+		}, etcdLimits...)...)
 		c.members = append(c.members, m)
 		m.start()
 	}

@@ -21,6 +21,7 @@ type world struct {
 	dir, ca  string
 	net      *network
 	etcd     *cluster
+	edgeEtcd *cluster // the same, unless data centers have their own
 	replicas []*replica
 	edges    []*edgeServer
 	dns      *resolver
@@ -41,6 +42,7 @@ func newWorld(t *testing.T, o options) *world {
 		edge = startCluster(t, w.net, w.dir, w.ca, "edge-etcd", 1)
 		edge.secure()
 	}
+	w.edgeEtcd = edge
 	for i := range 2 {
 		w.addReplica(fmt.Sprintf("replica-%d", i+1), edge)
 	}
@@ -109,7 +111,7 @@ func (w *world) awaitFleet() {
 func (w *world) leader() (leads, other *replica) {
 	w.t.Helper()
 	eventually(w.t, "a replica leads", func(ctx context.Context) error {
-		resp, err := w.etcd.root.Get(ctx, leaderKey)
+		resp, err := w.edgeEtcd.root.Get(ctx, leaderKey)
 		if err != nil {
 			return err
 		}
