@@ -36,17 +36,16 @@ type ChannelStatus struct {
 
 // Status returns a snapshot. It may be called at any time.
 func (a *Agent) Status() Status {
-	s := a.state
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := Status{
-		Incarnation: s.incarnation, Healthy: s.healthy, Detail: s.describe(),
-		Channels: make(map[wire.Channel]ChannelStatus, len(s.channels)),
-	}
+	var out Status
 	if f := a.feed.Load(); f != nil {
 		_, _, out.Connected = f.Position()
 		out.StagedBytes = f.Staged()
 	}
+	s := a.state
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out.Incarnation, out.Healthy, out.Detail = s.incarnation, s.healthy, s.describe()
+	out.Channels = make(map[wire.Channel]ChannelStatus, len(s.channels))
 	for name, c := range s.channels {
 		cs := ChannelStatus{TargetSequence: c.acted, Applying: c.applying, HealthyFor: s.healthyFor(c)}
 		cs.Rejections = append(cs.Rejections, c.rejections...)

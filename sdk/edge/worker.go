@@ -125,14 +125,18 @@ func (a *Agent) round(ctx context.Context) error {
 // forgetEnded drops the rejections of releases that were abandoned, but for one that the
 // target still names: it would be tried again.
 func (a *Agent) forgetEnded() error {
+	named := map[ending]bool{}
+	for _, c := range wire.Channels() {
+		t, _ := a.feed.Load().Target(c)
+		named[ending{c, t.Release}] = true
+	}
 	a.mu.Lock()
 	var ended []ending
 	a.ended = slices.DeleteFunc(a.ended, func(e ending) bool {
-		if t, _ := a.feed.Load().Target(e.channel); t.Release == e.release {
-			return false
+		if !named[e] {
+			ended = append(ended, e)
 		}
-		ended = append(ended, e)
-		return true
+		return !named[e]
 	})
 	a.mu.Unlock()
 	for i, e := range ended {

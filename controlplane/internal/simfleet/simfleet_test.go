@@ -53,7 +53,7 @@ func newWorld(t *testing.T, dataCenters int) *world {
 		DialReport: func(context.Context, string, string) (grpc.ClientConnInterface, func(), error) {
 			return w.reports.Conn(), nil, nil
 		},
-		RestartDelay: 10 * time.Millisecond, ApplyTimeout: 200 * time.Millisecond, HealthInterval: 100 * time.Millisecond,
+		RestartDelay: 10 * time.Millisecond, ApplyTimeout: time.Second, HealthInterval: 100 * time.Millisecond,
 	}
 	w.start()
 	t.Cleanup(func() { w.fleet.Close() })

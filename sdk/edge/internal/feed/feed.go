@@ -38,7 +38,7 @@ type Config struct {
 	Cluster  uint64
 	Revision int64
 	// Rejected returns the releases of a channel whose end is awaited, and Abandoned is
-	// called when one ended; it must not block.
+	// called when one ended; it must not block, and may call the feed.
 	Rejected  func(wire.Channel) []int64
 	Abandoned func(c wire.Channel, n int64)
 }

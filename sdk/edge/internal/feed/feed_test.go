@@ -119,6 +119,20 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// TestAbandonedMayAsk has the one who is told of an abandoned release ask for the target.
+func TestAbandonedMayAsk(t *testing.T) {
+	f := newFeed()
+	var told []int64
+	f.cfg.Abandoned = func(c wire.Channel, n int64) {
+		f.Target(c)
+		f.Position()
+		told = append(told, n)
+	}
+	if err := f.take(response(5, 5, wire.AbandonedKey(wire.Routine, 3), nil), true); err != nil || len(told) != 1 || told[0] != 3 {
+		t.Errorf("told of %v: %v", told, err)
+	}
+}
+
 // FuzzEvent takes any key and value.
 func FuzzEvent(f *testing.F) {
 	f.Add(wire.TargetKey("SJC", wire.Routine), []byte{})

@@ -152,6 +152,20 @@ func (f *Feed) take(resp clientv3.WatchResponse, ok bool) error {
 	case resp.Err() != nil:
 		return fmt.Errorf("edge feed: watch: %w", resp.Err())
 	}
+	if err := f.takeEvents(resp); err != nil {
+		return err
+	}
+	for _, event := range resp.Events {
+		// Not under the lock: whoever is called may ask for a target.
+		key := wire.ParseEdgeKey(string((*mvccpb.Event)(event).GetKv().GetKey()))
+		if key.Kind == wire.AbandonedKeyKind && (*mvccpb.Event)(event).GetType() == mvccpb.Event_PUT {
+			f.cfg.Abandoned(key.Channel, key.Release)
+		}
+	}
+	return nil
+}
+
+func (f *Feed) takeEvents(resp clientv3.WatchResponse) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.cluster != 0 && resp.Header.GetClusterId() != f.cluster {
@@ -172,7 +186,7 @@ func (f *Feed) event(event *mvccpb.Event, current bool) {
 	key := wire.ParseEdgeKey(string(kv.GetKey()))
 	deleted := event.GetType() == mvccpb.Event_DELETE
 	switch key.Kind {
-	case wire.UnknownKey:
+	case wire.UnknownKey, wire.AbandonedKeyKind:
 	case wire.BlobKeyKind:
 		switch {
 		case deleted:
@@ -186,10 +200,6 @@ func (f *Feed) event(event *mvccpb.Event, current bool) {
 			f.staging.drop(staged{release: r})
 		} else if r.number > 0 {
 			f.staging.putManifest(r, kv.GetValue())
-		}
-	case wire.AbandonedKeyKind:
-		if !deleted {
-			f.cfg.Abandoned(key.Channel, key.Release)
 		}
 	case wire.TargetKeyKind:
 		if !deleted && key.DataCenter == f.cfg.DataCenter {
