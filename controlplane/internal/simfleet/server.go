@@ -105,7 +105,7 @@ func (s *server) run(ctx context.Context, boot string) error {
 		ApplyTimeout: cfg.ApplyTimeout, ApplyGrace: applyGrace, HealthInterval: cfg.HealthInterval,
 		// Nothing is far away here, so nobody need be patient.
 		BackoffMax: time.Second,
-		Clock: cfg.Clock, Logger: cfg.Logger,
+		Clock:      cfg.Clock, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return err
