@@ -29,6 +29,7 @@
 //
 //   - compile: registry objects to edge documents; pure.
 //   - publish: seals releases. rollout: moves them through waves. fleet: what edges report.
+//   - incident: what the public is told went wrong. statusfile: the same as a signed file.
 //   - ledger: the keys of the engine's state. propagation: where a change is now.
 //   - activation, onboard: sites' proofs and expiries; the DNS look-ups behind them.
 //     safedial: the dialer for addresses that customers choose.
@@ -40,5 +41,5 @@
 //   - simfleet, fleetdata: simulated data centers around the real agent; where they are.
 //   - apidocs: the reference as pages.
 //
-// Tests have dnstest, controlplanetest and archtest.
+// Tests have dnstest, controlplanetest and archtest; incidents replays disasters of the field.
 package controlplane
