@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -26,6 +27,9 @@ type development struct {
 	bugs  *simfleet.Bugs
 }
 
+// applyTimeout is how long a simulated data plane may take to apply a release.
+const applyTimeout = 5 * time.Second
+
 // startDevelopment starts the simulated fleet and makes the DevService.
 func (s *Server) startDevelopment(ctx context.Context, svc *services) (*development, error) {
 	d := &development{bugs: simfleet.NewBugs()}
@@ -38,8 +42,10 @@ func (s *Server) startDevelopment(ctx context.Context, svc *services) (*developm
 		Trust:       svc.trust,
 		Bugs:        d.bugs,
 		Version:     Version(),
-		Clock:       s.rooms.machine,
-		Logger:      s.rooms.log,
+		// A busy machine is not to look like a data plane that hangs.
+		ApplyTimeout: applyTimeout,
+		Clock:        s.rooms.machine,
+		Logger:       s.rooms.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("simulated fleet: %w", err)
