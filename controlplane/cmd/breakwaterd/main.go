@@ -27,7 +27,7 @@ func run(ctx context.Context, args []string) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(
+	root.AddCommand( //nolint:contextcheck // cobra hands the context of ExecuteContext to the commands
 		devCommand(), serveCommand(), edgeCertCommand(), serverCertCommand(), publicKeyCommand(), versionCommand(),
 	)
 	root.SetArgs(args)

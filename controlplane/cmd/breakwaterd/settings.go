@@ -72,7 +72,7 @@ func readFile(flags *pflag.FlagSet) (map[string]string, error) {
 	if err != nil || path == "" {
 		return nil, err
 	}
-	b, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("config file: %w", err)
 	}

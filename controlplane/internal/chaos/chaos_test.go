@@ -40,14 +40,14 @@ func (w *world) long(h *history, known []fault, text string) {
 	if err != nil {
 		w.t.Fatalf("BREAKWATER_CHAOS: %v", err)
 	}
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
+	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("BREAKWATER_CHAOS_SEED"); s != "" {
 		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
 			w.t.Fatalf("BREAKWATER_CHAOS_SEED: %v", err)
 		}
 	}
 	w.t.Logf("BREAKWATER_CHAOS_SEED=%d", seed)
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test that can be repeated
+	random := rand.New(rand.NewPCG(seed, 0))
 	for end := time.Now().Add(duration); time.Now().Before(end) && !w.t.Failed(); {
 		w.inflict(h, known[random.IntN(len(known))])
 	}

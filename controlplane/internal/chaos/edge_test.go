@@ -59,7 +59,7 @@ func (e *edgeServer) contents() (map[string]string, error) {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		b, err := os.ReadFile(path) //nolint:gosec // a file of the test
+		b, err := os.ReadFile(path)
 		out[strings.TrimPrefix(path, generation)] = string(b)
 		return err
 	})

@@ -97,11 +97,12 @@ func last(d time.Duration) {
 func (w *world) led(before *replica) {
 	w.t.Helper()
 	took(w.t, "another replica leads after", func() {
-		eventually(w.t, "another replica leads", func(context.Context) error {
-			if now, _ := w.leader(); now == before {
-				return errors.New(before.name + " still leads")
+		eventually(w.t, "another replica leads", func(ctx context.Context) error {
+			now, err := w.leads(ctx)
+			if now == before {
+				err = errors.New(before.name + " still leads")
 			}
-			return nil
+			return err
 		})
 	})
 }

@@ -210,9 +210,9 @@ func (h *history) end() {
 	t := h.w.t
 	t.Helper()
 	close(h.stop)
-	eventually(t, "every change that was begun is acknowledged", func(context.Context) error {
+	eventually(t, "every change that was begun is acknowledged", func(ctx context.Context) error {
 		for _, wr := range h.writers {
-			site, err := h.w.replicas[0].as(h.token).get(t.Context(), sitePath(wr.domain))
+			site, err := h.w.replicas[0].as(h.token).get(ctx, sitePath(wr.domain))
 			if err != nil {
 				return err
 			}

@@ -44,7 +44,7 @@ func build(dir string) error {
 		"breakwater-edge": module + "/sdk/cmd/breakwater-edge",
 		"etcd":            "go.etcd.io/etcd/server/v3",
 	} {
-		cmd := exec.Command("go", append(args, "-o", filepath.Join(dir, name), pkg)...) //nolint:gosec // the arguments are the constants above
+		cmd := exec.Command("go", append(args, "-o", filepath.Join(dir, name), pkg)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 		}

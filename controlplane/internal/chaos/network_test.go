@@ -218,7 +218,7 @@ var lastPort atomic.Int32
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	const first, ports = 20_000, 12_000
-	lastPort.CompareAndSwap(0, int32(os.Getpid()*97%ports)) //nolint:gosec // below 12,000
+	lastPort.CompareAndSwap(0, int32(os.Getpid()*97%ports))
 	for range 1000 {
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+int(lastPort.Add(1))%ports))
 		l, err := net.Listen("tcp", address)

@@ -52,7 +52,7 @@ func (p *process) start() {
 		p.t.Fatal(err)
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(p.bin, p.args...) //nolint:gosec // the test's own program
+	cmd := exec.Command(p.bin, p.args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, log, log
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -128,7 +128,7 @@ func (p *process) tail(n int) string {
 // command runs a program to its end.
 func command(t *testing.T, dir, program string, env []string, args ...string) (output string, code int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(programs, program), args...) //nolint:gosec // the test's own program
+	cmd := exec.CommandContext(t.Context(), filepath.Join(programs, program), args...)
 	cmd.Dir, cmd.Env = dir, append([]string{"HOME=" + dir}, env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {

@@ -79,9 +79,9 @@ func (w *world) addReplica(name string, edge *cluster) *replica {
 func (w *world) file(name string) string { return filepath.Join(w.dir, name) }
 
 // holds says whether the leader's record is one of this replica's.
-func (r *replica) holds(record string) bool {
+func (r *replica) holds(record []byte) bool {
 	var holder struct{ ID string }
-	return json.Unmarshal([]byte(record), &holder) == nil && bytes.Contains(r.read(), []byte(holder.ID))
+	return json.Unmarshal(record, &holder) == nil && bytes.Contains(r.read(), []byte(holder.ID))
 }
 
 func (r *replica) awaitReady() {

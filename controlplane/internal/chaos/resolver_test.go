@@ -30,7 +30,9 @@ func startResolver(t *testing.T) *resolver {
 	<-started
 	t.Cleanup(func() {
 		_ = s.Shutdown()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 	return r
 }

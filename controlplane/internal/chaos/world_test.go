@@ -107,26 +107,35 @@ func (w *world) awaitFleet() {
 	})
 }
 
-// leader is the replica whose reports the edges reach, and the other.
+// leader is the replica that leads, and the other one.
 func (w *world) leader() (leads, other *replica) {
 	w.t.Helper()
 	eventually(w.t, "a replica leads", func(ctx context.Context) error {
-		resp, err := w.edgeEtcd.root.Get(ctx, leaderKey)
-		if err != nil {
-			return err
-		}
-		if len(resp.Kvs) == 0 {
-			return errors.New("nobody leads")
-		}
-		for i, r := range w.replicas {
-			if r.holds(string(resp.Kvs[0].Value)) {
-				leads, other = r, w.replicas[1-i]
-				return nil
-			}
-		}
-		return fmt.Errorf("the leader is not known: %s", resp.Kvs[0].Value)
+		var err error
+		leads, err = w.leads(ctx)
+		return err
 	})
-	return leads, other
+	if leads == w.replicas[0] {
+		return leads, w.replicas[1]
+	}
+	return leads, w.replicas[0]
+}
+
+// leads is the replica whose key is there.
+func (w *world) leads(ctx context.Context) (*replica, error) {
+	resp, err := w.edgeEtcd.root.Get(ctx, leaderKey)
+	if err != nil {
+		return nil, err
+	}
+	if len(resp.Kvs) == 0 {
+		return nil, errors.New("nobody leads")
+	}
+	for _, r := range w.replicas {
+		if r.holds(resp.Kvs[0].GetValue()) {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("the leader is not known: %s", resp.Kvs[0].GetValue())
 }
 
 // took says how long something took.

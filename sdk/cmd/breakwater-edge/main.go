@@ -21,7 +21,7 @@ func run(ctx context.Context, args []string) int {
 	// shutdown that hangs.
 	context.AfterFunc(ctx, stop)
 
-	root := command()
+	root := command() //nolint:contextcheck // cobra hands it the context of ExecuteContext
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "breakwater-edge:", err)

@@ -22,7 +22,7 @@ func (f Files) empty() bool { return f == Files{} }
 // config reads the files. The certificate is read again at each connection, so that a
 // renewed one is taken up.
 func (f Files) config(minimum uint16) (*tls.Config, error) {
-	out := &tls.Config{MinVersion: minimum} //nolint:gosec // callers ask for 1.2 or 1.3
+	out := &tls.Config{MinVersion: minimum}
 	if f.CA != "" {
 		pem, err := os.ReadFile(f.CA)
 		if err != nil {

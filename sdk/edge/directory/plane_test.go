@@ -158,11 +158,11 @@ func TestStartAnew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := generation{full: true, release: n + 1, changes: []edge.Change{site(t, "a.example", int32(n))}} //nolint:gosec // below three
+		g := generation{full: true, release: n + 1, changes: []edge.Change{site(t, "a.example", int32(n))}}
 		if err := p.Apply(t.Context(), g); err != nil {
 			t.Fatal(err)
 		}
-		same(t, "start", serving(t, dir), map[string]int32{"a.example": int32(n)}) //nolint:gosec // below three
+		same(t, "start", serving(t, dir), map[string]int32{"a.example": int32(n)})
 	}
 }
 
