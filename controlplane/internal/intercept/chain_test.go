@@ -236,3 +236,14 @@ func TestEdge(t *testing.T) {
 		t.Errorf("%v, info %+v", err, f.info)
 	}
 }
+
+func TestBearer(t *testing.T) {
+	for header, want := range map[string]string{
+		"Bearer bwt_a": "bwt_a", "bearer bwt_a": "bwt_a", "BEARER  bwt_a ": "bwt_a",
+		"": "", "bwt_a": "bwt_a", "Basic YTpi": "unsupported",
+	} {
+		if got := intercept.Bearer(header); got != want {
+			t.Errorf("%q is %q, want %q", header, got, want)
+		}
+	}
+}

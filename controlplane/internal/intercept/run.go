@@ -116,8 +116,12 @@ func (r *run) identify(ctx context.Context) error {
 	return err
 }
 
-func (r *run) bearer() string {
-	scheme, credential, ok := strings.Cut(r.first(call.MetadataAuthorization), " ")
+func (r *run) bearer() string { return Bearer(r.first(call.MetadataAuthorization)) }
+
+// Bearer is the credential of an Authorization header, whose scheme has no case. What has
+// another scheme becomes a credential that nobody has.
+func Bearer(header string) string {
+	scheme, credential, ok := strings.Cut(header, " ")
 	if !ok {
 		// Something was sent that is no bearer's credential: it must not pass as nothing.
 		return scheme

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
 
 	"github.com/breakwater-cdn/breakwater/api/openapi"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/apidocs"
@@ -18,7 +17,7 @@ import (
 // web is the HTTP side.
 type web struct {
 	handler http.Handler
-	// admin is for operators of the machine: metrics.
+	// admin is for operators of the machine: metrics and reflection.
 	admin http.Handler
 	close func() error
 }
@@ -47,12 +46,10 @@ func newWeb(draining context.Context, r *rooms, a *api, ready *lifecycle.Ready, 
 	for _, path := range docs.Paths() {
 		mux.Handle(path, docs)
 	}
-	admin := http.NewServeMux()
-	admin.Handle("GET /metrics", o.metrics.Handler())
 	if r.cfg.Admin == "" {
 		mux.Handle("GET /metrics", o.metrics.Handler())
 	}
-	w := &web{admin: admin, close: conn.Close}
+	w := &web{admin: newAdmin(a, o), close: conn.Close}
 	w.handler = gateway.WithRequestID(o.metrics.HTTP(telemetry.AccessLog(r.log, gateway.RequestID, mux)))
 	return w, nil
 }
@@ -60,7 +57,7 @@ func newWeb(draining context.Context, r *rooms, a *api, ready *lifecycle.Ready, 
 // authenticate refuses a bad credential before a body is decoded, by the API's own rules.
 func (a *api) authenticate(trusted []netip.Prefix) func(*http.Request, string) error {
 	return func(r *http.Request, fullMethod string) error {
-		bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		bearer := intercept.Bearer(r.Header.Get("Authorization"))
 		var peer netip.Addr
 		if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 			peer, _ = netip.ParseAddr(host)
