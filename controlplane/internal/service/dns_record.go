@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
@@ -71,6 +72,9 @@ func dnsError(err error, alone bool) error {
 		violations[i] = rpcerr.Violation{Field: dnsField(v.Field, alone), Rule: string(v.Rule), Message: v.Message}
 	}
 	out := rpcerr.Invalid(violations...)
+	if alone && len(violations) == 1 && violations[0].Rule == string(zone.RuleDuplicate) {
+		out.Code, out.Reason = codes.AlreadyExists, rpcerr.ReasonAlreadyExists
+	}
 	if invalid.More > 0 {
 		out = out.WithMetadata("moreViolations", fmt.Sprint(invalid.More))
 	}

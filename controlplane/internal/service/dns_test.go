@@ -59,6 +59,8 @@ func TestDNSRecords(t *testing.T) {
 	if rec.GetZoneGeneration() != 1 || rec.GetSite().GetVersion() != 2 {
 		t.Errorf("the site: %v", rec)
 	}
+	_, err = w.addRecord(d, site, "www", "A", "192.0.2.1")
+	wantReason(t, err, codes.AlreadyExists, rpcerr.ReasonAlreadyExists, "name")
 	_, err = w.addRecord(d, site, "www", "CNAME", "other.example")
 	wantReason(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField, "name")
 	_, err = w.addRecord(d, site, "x", "A", "not an address")

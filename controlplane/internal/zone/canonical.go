@@ -73,6 +73,7 @@ func (r *Record) contentFields(f form, origin string) (string, *Violation) {
 		return "", violation("content", RuleContent, "%s", err)
 	}
 	if f.priority {
+		fields = r.takePriority(f, fields)
 		p := min(max(r.Priority, 0), 65535)
 		fields = append([]string{strconv.Itoa(int(p))}, fields...)
 	}
@@ -80,6 +81,20 @@ func (r *Record) contentFields(f form, origin string) (string, *Violation) {
 		return targetName(origin, name, f.root)
 	})
 	return content, v
+}
+
+// takePriority accepts content as zone files have it, with the priority in front, where the
+// record gives no other priority.
+func (r *Record) takePriority(f form, fields []string) []string {
+	if len(fields) != f.fields {
+		return fields
+	}
+	p, err := strconv.ParseUint(fields[0], 10, 16)
+	if err != nil || r.Priority != 0 && r.Priority != int32(p) {
+		return fields
+	}
+	r.Priority = int32(p)
+	return fields[1:]
 }
 
 // settle applies the rules that do not depend on where the record came from: TTL, comment,

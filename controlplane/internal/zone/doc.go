@@ -42,7 +42,8 @@
 //	TXT    v=spf1 -all                              the text itself, see below
 //	URI    1 "https://example.com/"                 weight, target in quotes; priority is a field
 //
-// Priority belongs to MX, SRV and URI, and is 0 when left out.
+// Priority belongs to MX, SRV and URI, and is 0 when left out. It may also stand in front of
+// the content, as in zone files, and is then taken from there.
 //
 // The content of a TXT record is its text: how it is split into strings of 255 bytes is
 // our business. Content that begins with a double quote is read as presentation form, one
