@@ -124,7 +124,7 @@ func (s *Server) start(ctx context.Context) error {
 	})
 	if s.admin != nil {
 		s.loops.Go("admin listener", func(ctx context.Context) error {
-			return lifecycle.ServeHTTP(ctx, gateway.NewServer(running, web.admin, s.rooms.log), s.admin, grace, clk)
+			return lifecycle.ServeHTTP(ctx, plainHTTP2(gateway.NewServer(running, web.admin, s.rooms.log)), s.admin, grace, clk)
 		})
 	}
 	s.loops.Go("engine", s.engine.run)
