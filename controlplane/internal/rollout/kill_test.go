@@ -62,17 +62,17 @@ func killedAt(t *testing.T, store registry.Store, n int, after bool) (died bool)
 			s := &dying{Store: store, after: after, left: n + round, dead: make(chan struct{})}
 			ctx, cancel := context.WithCancel(w.ctx)
 			tm := w.elect()
-			done := make(chan error, 1)
+			done := make(chan struct{})
 			d := w.driver(s, 1)
-			go func() { done <- d.Run(ctx, tm) }()
+			go func() { defer close(done); _ = d.Run(ctx, tm) }()
 			select {
 			case <-s.dead:
 				deaths++
 				cancel()
-				_ = <-done
+				<-done
 			case <-over:
 				cancel()
-				_ = <-done
+				<-done
 				return
 			}
 		}

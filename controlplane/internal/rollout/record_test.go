@@ -36,8 +36,10 @@ func TestRecordRoundTrip(t *testing.T) {
 	c := Chain{
 		Channel: wire.Routine, LastNumber: 9, Live: 3, LastKnownGood: 2,
 		Releases: []Release{
-			{Number: 2, Parent: 1, Phase: Good, StateHash: wire.StateHash(sum), SealTime: at, LiveTime: at, ChangeCount: 3, CoveredRevision: 7, FromRevision: 5, Cause: 2,
-				Hurt: []string{"A"}, Expedite: Expedite{"p", "why", at, "q", at}},
+			{
+				Number: 2, Parent: 1, Phase: Good, StateHash: wire.StateHash(sum), SealTime: at, LiveTime: at, ChangeCount: 3, CoveredRevision: 7, FromRevision: 5, Cause: 2,
+				Hurt: []string{"A"}, Expedite: Expedite{"p", "why", at, "q", at},
+			},
 			{Number: 3, Parent: 2, Phase: Rolling, Held: true, Reason: "why", Waves: []Wave{
 				{
 					DataCenters: []string{"A", "B"}, Bake: 5, EnterTime: at, PassTime: at, Needed: 2, Attesting: 1,
