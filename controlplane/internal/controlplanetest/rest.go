@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -74,6 +75,25 @@ func (c *REST) Try(ctx context.Context, method, path, body string, headers ...st
 	}
 	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(resp.Body)
+	return response(resp, b, err)
+}
+
+// TryStream is Try for a stream, of which it reads the first line.
+func (c *REST) TryStream(ctx context.Context, path string) (Response, error) {
+	resp, err := c.send(ctx, http.MethodGet, path, "", nil)
+	if err != nil {
+		return Response{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := bufio.NewReader(resp.Body).ReadBytes('\n')
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return response(resp, b, err)
+}
+
+func response(resp *http.Response, b []byte, err error) (Response, error) {
+	method, path := resp.Request.Method, resp.Request.URL.Path
 	if err != nil {
 		return Response{}, fmt.Errorf("%s %s: %w", method, path, err)
 	}
