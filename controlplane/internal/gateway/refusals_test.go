@@ -92,7 +92,7 @@ func TestParametersRefused(t *testing.T) {
 		{"PATCH", site + "?etag=x", "UNKNOWN_PARAMETER", "etag"},
 		{"POST", site + ":pause?reason=x", "UNKNOWN_PARAMETER", "reason"},
 		{"POST", site + ":pause?name=x", "UNKNOWN_PARAMETER", "name"},
-		{"POST", "/v1/dev/logins?validateOnly=true", "UNKNOWN_PARAMETER", "validateOnly"},
+		{"POST", site + "/dnsRecords:scan?validateOnly=true", "UNKNOWN_PARAMETER", "validateOnly"},
 		{"GET", "/v1/accounts/acme/sites?pageSize=x", "INVALID_FIELD", "pageSize"},
 		{"GET", "/v1/accounts/acme/sites?pageSize=", "INVALID_FIELD", "pageSize"},
 		{"GET", "/v1/accounts/acme/sites?pageSize=1&pageSize=2", "INVALID_FIELD", "pageSize"},

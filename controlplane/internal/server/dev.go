@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/fleetdata"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry/etcd"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/service"
@@ -25,6 +27,8 @@ import (
 type development struct {
 	fleet *simfleet.Fleet
 	bugs  *simfleet.Bugs
+	// dataCenters are all there are.
+	dataCenters []fleetdata.DataCenter
 }
 
 // applyTimeout is how long a simulated data plane may take to apply a release.
@@ -32,7 +36,7 @@ const applyTimeout = 5 * time.Second
 
 // startDevelopment starts the simulated fleet and makes the DevService.
 func (s *Server) startDevelopment(ctx context.Context, svc *services) (*development, error) {
-	d := &development{bugs: simfleet.NewBugs()}
+	d := &development{bugs: simfleet.NewBugs(), dataCenters: svc.dataCenters}
 	var err error
 	d.fleet, err = simfleet.Start(ctx, simfleet.Config{
 		DataCenters: svc.dataCenters,
@@ -51,7 +55,7 @@ func (s *Server) startDevelopment(ctx context.Context, svc *services) (*developm
 		return nil, fmt.Errorf("simulated fleet: %w", err)
 	}
 	svc.dev = ops.NewDev(ops.DevConfig{
-		Simulator: d, Clock: s.rooms.dev, RunDue: s.runDue, Logger: s.rooms.log,
+		Simulator: d, Clock: s.rooms.dev, RunDue: s.runDue, Writer: s.rooms.controlWriter, Logger: s.rooms.log,
 		Logins: service.NewDevLogins(service.DevLoginsConfig{
 			Store: s.rooms.registry, Source: s.rooms.source, Clock: s.rooms.day, Random: rand.Reader,
 		}),
@@ -130,6 +134,13 @@ func (d *development) Bugs() []*opsv1.Bug {
 
 // RemoveBug implements ops.Simulator.
 func (d *development) RemoveBug(id string) bool { return d.bugs.Delete(id) }
+
+// HasDataCenter implements ops.Simulator.
+func (d *development) HasDataCenter(dataCenter string) bool {
+	return slices.ContainsFunc(d.dataCenters, func(dc fleetdata.DataCenter) bool {
+		return strings.EqualFold(dc.Code, dataCenter)
+	})
+}
 
 // Kill implements ops.Simulator.
 func (d *development) Kill(dataCenter string) bool {

@@ -170,7 +170,11 @@ func (x *Bug) GetAfter() *durationpb.Duration {
 type CreateBugRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The bug.
-	Bug           *Bug `protobuf:"bytes,1,opt,name=bug,proto3" json:"bug,omitempty"`
+	Bug *Bug `protobuf:"bytes,1,opt,name=bug,proto3" json:"bug,omitempty"`
+	// The idempotency key, in REST the header Idempotency-Key.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Checks everything and changes nothing.
+	ValidateOnly  bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -210,6 +214,20 @@ func (x *CreateBugRequest) GetBug() *Bug {
 		return x.Bug
 	}
 	return nil
+}
+
+func (x *CreateBugRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CreateBugRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
 }
 
 // The request of ListBugs.
@@ -299,7 +317,11 @@ func (x *ListBugsResponse) GetBugs() []*Bug {
 type DeleteBugRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The bug's ID.
-	BugId         string `protobuf:"bytes,1,opt,name=bug_id,json=bugId,proto3" json:"bug_id,omitempty"`
+	BugId string `protobuf:"bytes,1,opt,name=bug_id,json=bugId,proto3" json:"bug_id,omitempty"`
+	// The idempotency key, in REST the header Idempotency-Key.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Checks everything and changes nothing.
+	ValidateOnly  bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -341,11 +363,29 @@ func (x *DeleteBugRequest) GetBugId() string {
 	return ""
 }
 
+func (x *DeleteBugRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *DeleteBugRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 // The request of KillDataCenter.
 type KillDataCenterRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The data center's code.
-	DataCenter    string `protobuf:"bytes,1,opt,name=data_center,json=dataCenter,proto3" json:"data_center,omitempty"`
+	DataCenter string `protobuf:"bytes,1,opt,name=data_center,json=dataCenter,proto3" json:"data_center,omitempty"`
+	// The idempotency key, in REST the header Idempotency-Key.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Checks everything and changes nothing.
+	ValidateOnly  bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -387,11 +427,29 @@ func (x *KillDataCenterRequest) GetDataCenter() string {
 	return ""
 }
 
+func (x *KillDataCenterRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *KillDataCenterRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 // The request of ReviveDataCenter.
 type ReviveDataCenterRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The data center's code.
-	DataCenter    string `protobuf:"bytes,1,opt,name=data_center,json=dataCenter,proto3" json:"data_center,omitempty"`
+	DataCenter string `protobuf:"bytes,1,opt,name=data_center,json=dataCenter,proto3" json:"data_center,omitempty"`
+	// The idempotency key, in REST the header Idempotency-Key.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Checks everything and changes nothing.
+	ValidateOnly  bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -433,13 +491,31 @@ func (x *ReviveDataCenterRequest) GetDataCenter() string {
 	return ""
 }
 
+func (x *ReviveDataCenterRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ReviveDataCenterRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 // The request of AdvanceClock: by a duration or to a time, never back.
 type AdvanceClockRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How far.
 	By *durationpb.Duration `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
 	// Up to when.
-	To            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	To *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// The idempotency key, in REST the header Idempotency-Key.
+	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Checks everything and changes nothing.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -486,6 +562,20 @@ func (x *AdvanceClockRequest) GetTo() *timestamppb.Timestamp {
 		return x.To
 	}
 	return nil
+}
+
+func (x *AdvanceClockRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *AdvanceClockRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
 }
 
 // The request of GetClock.
@@ -575,7 +665,11 @@ func (x *Clock) GetNow() *timestamppb.Timestamp {
 type CreateLoginRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The person's e-mail address.
-	Email         string `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	Email string `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	// The idempotency key, in REST the header Idempotency-Key.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Checks everything and changes nothing.
+	ValidateOnly  bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -615,6 +709,20 @@ func (x *CreateLoginRequest) GetEmail() string {
 		return x.Email
 	}
 	return ""
+}
+
+func (x *CreateLoginRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CreateLoginRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
 }
 
 // The response of CreateLogin.
@@ -689,45 +797,62 @@ const file_breakwater_ops_v1_dev_proto_rawDesc = "" +
 	"\x05CRASH\x10\x02\x12\b\n" +
 	"\x04HANG\x10\x03\x12\r\n" +
 	"\tUNHEALTHY\x10\x04\x12\x0f\n" +
-	"\vCRASH_LATER\x10\x05\"G\n" +
+	"\vCRASH_LATER\x10\x05\"\x8b\x01\n" +
 	"\x10CreateBugRequest\x123\n" +
-	"\x03bug\x18\x01 \x01(\v2\x16.breakwater.ops.v1.BugB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x03bug\"\x11\n" +
+	"\x03bug\x18\x01 \x01(\v2\x16.breakwater.ops.v1.BugB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x03bug\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"\x11\n" +
 	"\x0fListBugsRequest\">\n" +
 	"\x10ListBugsResponse\x12*\n" +
-	"\x04bugs\x18\x01 \x03(\v2\x16.breakwater.ops.v1.BugR\x04bugs\".\n" +
+	"\x04bugs\x18\x01 \x03(\v2\x16.breakwater.ops.v1.BugR\x04bugs\"r\n" +
 	"\x10DeleteBugRequest\x12\x1a\n" +
-	"\x06bug_id\x18\x01 \x01(\tB\x03\xe0A\x02R\x05bugId\"=\n" +
+	"\x06bug_id\x18\x01 \x01(\tB\x03\xe0A\x02R\x05bugId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"\x81\x01\n" +
 	"\x15KillDataCenterRequest\x12$\n" +
 	"\vdata_center\x18\x01 \x01(\tB\x03\xe0A\x02R\n" +
-	"dataCenter\"?\n" +
+	"dataCenter\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"\x83\x01\n" +
 	"\x17ReviveDataCenterRequest\x12$\n" +
 	"\vdata_center\x18\x01 \x01(\tB\x03\xe0A\x02R\n" +
-	"dataCenter\"~\n" +
+	"dataCenter\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"\xc2\x01\n" +
 	"\x13AdvanceClockRequest\x12;\n" +
 	"\x02by\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
 	"\"\x06\b\x80\x86\xb0\x96\x012\x00R\x02by\x12*\n" +
-	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\"\x11\n" +
+	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x11\n" +
 	"\x0fGetClockRequest\"5\n" +
 	"\x05Clock\x12,\n" +
-	"\x03now\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"6\n" +
+	"\x03now\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"z\n" +
 	"\x12CreateLoginRequest\x12 \n" +
 	"\x05email\x18\x01 \x01(\tB\n" +
-	"\xe0A\x02\xbaH\x04r\x02`\x01R\x05email\"j\n" +
+	"\xe0A\x02\xbaH\x04r\x02`\x01R\x05email\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"j\n" +
 	"\x13CreateLoginResponse\x12\x16\n" +
 	"\x06secret\x18\x01 \x01(\tR\x06secret\x12;\n" +
 	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime2\xce\b\n" +
+	"expireTime2\xdb\b\n" +
 	"\n" +
 	"DevService\x12x\n" +
-	"\tCreateBug\x12#.breakwater.ops.v1.CreateBugRequest\x1a\x16.breakwater.ops.v1.Bug\".\xaa\xab(\x11\b\x06\x12\rdev.createBug\x82\xd3\xe4\x93\x02\x13:\x03bug\"\f/v1/dev/bugs\x12}\n" +
-	"\bListBugs\x12\".breakwater.ops.v1.ListBugsRequest\x1a#.breakwater.ops.v1.ListBugsResponse\"(\xaa\xab(\x10\b\x06\x12\fdev.listBugs\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/dev/bugs\x12|\n" +
-	"\tDeleteBug\x12#.breakwater.ops.v1.DeleteBugRequest\x1a\x16.google.protobuf.Empty\"2\xaa\xab(\x11\b\x06\x12\rdev.deleteBug\x82\xd3\xe4\x93\x02\x17*\x15/v1/dev/bugs/{bug_id}\x12\x95\x01\n" +
-	"\x0eKillDataCenter\x12(.breakwater.ops.v1.KillDataCenterRequest\x1a\x16.google.protobuf.Empty\"A\xaa\xab(\f\b\x06\x12\bdev.kill\x82\xd3\xe4\x93\x02+:\x01*\"&/v1/dev/dataCenters/{data_center}:kill\x12\x9d\x01\n" +
-	"\x10ReviveDataCenter\x12*.breakwater.ops.v1.ReviveDataCenterRequest\x1a\x16.google.protobuf.Empty\"E\xaa\xab(\x0e\b\x06\x12\n" +
-	"dev.revive\x82\xd3\xe4\x93\x02-:\x01*\"(/v1/dev/dataCenters/{data_center}:revive\x12\x8a\x01\n" +
-	"\fAdvanceClock\x12&.breakwater.ops.v1.AdvanceClockRequest\x1a\x18.breakwater.ops.v1.Clock\"8\xaa\xab(\x14\b\x06\x12\x10dev.advanceClock\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/dev/clock:advance\x12s\n" +
-	"\bGetClock\x12\".breakwater.ops.v1.GetClockRequest\x1a\x18.breakwater.ops.v1.Clock\")\xaa\xab(\x10\b\x06\x12\fdev.getClock\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/dev/clock\x12\x8e\x01\n" +
-	"\vCreateLogin\x12%.breakwater.ops.v1.CreateLoginRequest\x1a&.breakwater.ops.v1.CreateLoginResponse\"0\xaa\xab(\x13\b\x06\x12\x0fdev.createLogin\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/v1/dev/loginsBBZ@github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1;opsv1b\x06proto3"
+	"\tCreateBug\x12#.breakwater.ops.v1.CreateBugRequest\x1a\x16.breakwater.ops.v1.Bug\".\xaa\xab(\x11\b\x06\x12\vbugs.create \x01\x82\xd3\xe4\x93\x02\x13:\x03bug\"\f/v1/dev/bugs\x12z\n" +
+	"\bListBugs\x12\".breakwater.ops.v1.ListBugsRequest\x1a#.breakwater.ops.v1.ListBugsResponse\"%\xaa\xab(\r\b\x06\x12\tbugs.list\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/dev/bugs\x12|\n" +
+	"\tDeleteBug\x12#.breakwater.ops.v1.DeleteBugRequest\x1a\x16.google.protobuf.Empty\"2\xaa\xab(\x11\b\x06\x12\vbugs.delete \x01\x82\xd3\xe4\x93\x02\x17*\x15/v1/dev/bugs/{bug_id}\x12\x9f\x01\n" +
+	"\x0eKillDataCenter\x12(.breakwater.ops.v1.KillDataCenterRequest\x1a\x16.google.protobuf.Empty\"K\xaa\xab(\x16\b\x06\x12\x10dataCenters.kill \x01\x82\xd3\xe4\x93\x02+:\x01*\"&/v1/dev/dataCenters/{data_center}:kill\x12\xa7\x01\n" +
+	"\x10ReviveDataCenter\x12*.breakwater.ops.v1.ReviveDataCenterRequest\x1a\x16.google.protobuf.Empty\"O\xaa\xab(\x18\b\x06\x12\x12dataCenters.revive \x01\x82\xd3\xe4\x93\x02-:\x01*\"(/v1/dev/dataCenters/{data_center}:revive\x12\x89\x01\n" +
+	"\fAdvanceClock\x12&.breakwater.ops.v1.AdvanceClockRequest\x1a\x18.breakwater.ops.v1.Clock\"7\xaa\xab(\x13\b\x06\x12\rclock.advance \x01\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/dev/clock:advance\x12p\n" +
+	"\bGetClock\x12\".breakwater.ops.v1.GetClockRequest\x1a\x18.breakwater.ops.v1.Clock\"&\xaa\xab(\r\b\x06\x12\tclock.get\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/dev/clock\x12\x8e\x01\n" +
+	"\vCreateLogin\x12%.breakwater.ops.v1.CreateLoginRequest\x1a&.breakwater.ops.v1.CreateLoginResponse\"0\xaa\xab(\x13\b\x06\x12\rlogins.create \x01\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/v1/dev/loginsBBZ@github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1;opsv1b\x06proto3"
 
 var (
 	file_breakwater_ops_v1_dev_proto_rawDescOnce sync.Once

@@ -35,12 +35,20 @@ var (
 	_ = metadata.Join
 )
 
+var filter_DevService_CreateBug_0 = &utilities.DoubleArray{Encoding: map[string]int{"bug": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
+
 func request_DevService_CreateBug_0(ctx context.Context, marshaler runtime.Marshaler, client DevServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq CreateBugRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq.Bug); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_DevService_CreateBug_0); err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	if req.Body != nil {
@@ -56,6 +64,12 @@ func local_request_DevService_CreateBug_0(ctx context.Context, marshaler runtime
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq.Bug); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_DevService_CreateBug_0); err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	msg, err := server.CreateBug(ctx, &protoReq)
@@ -83,6 +97,8 @@ func local_request_DevService_ListBugs_0(ctx context.Context, marshaler runtime.
 	return msg, metadata, err
 }
 
+var filter_DevService_DeleteBug_0 = &utilities.DoubleArray{Encoding: map[string]int{"bug_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
+
 func request_DevService_DeleteBug_0(ctx context.Context, marshaler runtime.Marshaler, client DevServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq DeleteBugRequest
@@ -96,6 +112,12 @@ func request_DevService_DeleteBug_0(ctx context.Context, marshaler runtime.Marsh
 	protoReq.BugId, err = runtime.String(val)
 	if err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "bug_id", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_DevService_DeleteBug_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	if req.Body != nil {
 		_, _ = io.Copy(io.Discard, req.Body)
@@ -117,6 +139,12 @@ func local_request_DevService_DeleteBug_0(ctx context.Context, marshaler runtime
 	protoReq.BugId, err = runtime.String(val)
 	if err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "bug_id", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_DevService_DeleteBug_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	msg, err := server.DeleteBug(ctx, &protoReq)
 	return msg, metadata, err

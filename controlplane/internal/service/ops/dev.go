@@ -5,10 +5,13 @@ import (
 	"log/slog"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
 
@@ -20,6 +23,8 @@ type Simulator interface {
 	Bugs() []*opsv1.Bug
 	// RemoveBug mends a bug; false when there is none of that ID.
 	RemoveBug(id string) bool
+	// HasDataCenter says whether there is such a data center.
+	HasDataCenter(dataCenter string) bool
 	// Kill stops all servers of a data center; false when there is no such data center.
 	Kill(dataCenter string) bool
 	// Revive starts them again.
@@ -43,6 +48,8 @@ type DevConfig struct {
 	Simulator Simulator
 	Clock     Clock
 	Logins    Logins
+	// Writer keeps the answers for idempotency keys.
+	Writer *change.Writer
 	// RunDue does all work that is due by the clock, and returns when it is done.
 	RunDue func(ctx context.Context) error
 	// Logger takes the operators' log.
@@ -58,15 +65,32 @@ type Dev struct {
 // NewDev returns the service.
 func NewDev(cfg DevConfig) *Dev { return &Dev{cfg: cfg} }
 
-func (d *Dev) audit(ctx context.Context, name string) { Audit(ctx, d.cfg.Logger, "dev/"+name, nil) }
+// steer decides about a control and then does it: once for an idempotency key, and not at
+// all with validateOnly. The answer is kept before the effect, so a repeat never doubles it.
+func steer[R proto.Message](
+	ctx context.Context, d *Dev, name string, decide func(tx *change.Tx) (R, error), effect func() error,
+) (R, error) {
+	out, repeated, err := changed(ctx, d.cfg.Writer, decide)
+	if err == nil && !repeated && !call.From(ctx).ValidateOnly {
+		err = effect()
+	}
+	if err == nil && !repeated {
+		Audit(ctx, d.cfg.Logger, "dev/"+name, nil)
+	}
+	return out, err
+}
+
+// nothing answers a control that has no more to say once check is content.
+func nothing(check func() error) func(*change.Tx) (*emptypb.Empty, error) {
+	return func(*change.Tx) (*emptypb.Empty, error) { return &emptypb.Empty{}, check() }
+}
 
 // CreateBug gives every simulated data plane a bug.
 func (d *Dev) CreateBug(ctx context.Context, req *opsv1.CreateBugRequest) (*opsv1.Bug, error) {
-	if err := d.cfg.Simulator.AddBug(req.GetBug()); err != nil {
-		return nil, err
-	}
-	d.audit(ctx, "bugs/"+req.GetBug().GetBugId())
-	return req.GetBug(), nil
+	bug := req.GetBug()
+	return steer(ctx, d, "bugs/"+bug.GetBugId(),
+		func(*change.Tx) (*opsv1.Bug, error) { return bug, nil },
+		func() error { return d.cfg.Simulator.AddBug(bug) })
 }
 
 // ListBugs lists the bugs.
@@ -76,56 +100,79 @@ func (d *Dev) ListBugs(context.Context, *opsv1.ListBugsRequest) (*opsv1.ListBugs
 
 // DeleteBug mends a bug.
 func (d *Dev) DeleteBug(ctx context.Context, req *opsv1.DeleteBugRequest) (*emptypb.Empty, error) {
-	if !d.cfg.Simulator.RemoveBug(req.GetBugId()) {
-		return nil, rpcerr.NotFound("dev/bugs/" + req.GetBugId())
-	}
-	d.audit(ctx, "bugs/"+req.GetBugId())
-	return &emptypb.Empty{}, nil
+	name := "bugs/" + req.GetBugId()
+	return steer(ctx, d, name, nothing(func() error {
+		for _, b := range d.cfg.Simulator.Bugs() {
+			if b.GetBugId() == req.GetBugId() {
+				return nil
+			}
+		}
+		return rpcerr.NotFound("dev/" + name)
+	}), func() error {
+		if !d.cfg.Simulator.RemoveBug(req.GetBugId()) {
+			return rpcerr.NotFound("dev/" + name)
+		}
+		return nil
+	})
 }
 
 // KillDataCenter stops all servers of a data center.
 func (d *Dev) KillDataCenter(ctx context.Context, req *opsv1.KillDataCenterRequest) (*emptypb.Empty, error) {
-	if !d.cfg.Simulator.Kill(req.GetDataCenter()) {
-		return nil, rpcerr.NotFound("dev/dataCenters/" + req.GetDataCenter())
-	}
-	d.audit(ctx, "dataCenters/"+req.GetDataCenter())
-	return &emptypb.Empty{}, nil
+	return d.power(ctx, req.GetDataCenter(), d.cfg.Simulator.Kill)
 }
 
 // ReviveDataCenter starts them again.
 func (d *Dev) ReviveDataCenter(ctx context.Context, req *opsv1.ReviveDataCenterRequest) (*emptypb.Empty, error) {
-	if !d.cfg.Simulator.Revive(req.GetDataCenter()) {
-		return nil, rpcerr.NotFound("dev/dataCenters/" + req.GetDataCenter())
-	}
-	d.audit(ctx, "dataCenters/"+req.GetDataCenter())
-	return &emptypb.Empty{}, nil
+	return d.power(ctx, req.GetDataCenter(), d.cfg.Simulator.Revive)
+}
+
+func (d *Dev) power(ctx context.Context, dataCenter string, turn func(string) bool) (*emptypb.Empty, error) {
+	name := "dataCenters/" + dataCenter
+	return steer(ctx, d, name, nothing(func() error {
+		if !d.cfg.Simulator.HasDataCenter(dataCenter) {
+			return rpcerr.NotFound("dev/" + name)
+		}
+		return nil
+	}), func() error {
+		if !turn(dataCenter) {
+			return rpcerr.NotFound("dev/" + name)
+		}
+		return nil
+	})
 }
 
 // AdvanceClock moves the clock forward and waits for the work that fell due.
 func (d *Dev) AdvanceClock(ctx context.Context, req *opsv1.AdvanceClockRequest) (*opsv1.Clock, error) {
+	to, err := d.destination(req)
+	if err != nil {
+		return nil, err
+	}
+	return steer(ctx, d, "clock",
+		func(*change.Tx) (*opsv1.Clock, error) { return &opsv1.Clock{Now: timestamppb.New(to)}, nil },
+		func() error {
+			if err := d.cfg.Clock.AdvanceTo(ctx, to); err != nil {
+				return err
+			}
+			return d.cfg.RunDue(ctx)
+		})
+}
+
+// destination is the time that the clock shall show.
+func (d *Dev) destination(req *opsv1.AdvanceClockRequest) (time.Time, error) {
 	now := d.cfg.Clock.Now()
-	to := now
 	switch {
 	case req.GetBy() != nil && req.GetTo() != nil:
-		return nil, rpcerr.InvalidField("by", "oneof", "only one of by and to is given")
+		return now, rpcerr.InvalidField("by", "oneof", "only one of by and to is given")
 	case req.GetBy() != nil:
-		to = now.Add(req.GetBy().AsDuration())
-	case req.GetTo() != nil:
-		to = req.GetTo().AsTime()
-		if to.Before(now) {
-			return nil, rpcerr.InvalidField("to", "future", "is not before %s: the clock never goes back", now.Format(time.RFC3339))
-		}
-	default:
-		return nil, rpcerr.InvalidField("by", "required", "by or to is given")
+		return now.Add(req.GetBy().AsDuration()), nil
+	case req.GetTo() == nil:
+		return now, rpcerr.InvalidField("by", "required", "by or to is given")
 	}
-	if err := d.cfg.Clock.AdvanceTo(ctx, to); err != nil {
-		return nil, err
+	to := req.GetTo().AsTime()
+	if to.Before(now) {
+		return now, rpcerr.InvalidField("to", "future", "is not before %s: the clock never goes back", now.Format(time.RFC3339))
 	}
-	d.audit(ctx, "clock")
-	if err := d.cfg.RunDue(ctx); err != nil {
-		return nil, err
-	}
-	return d.GetClock(ctx, nil)
+	return to, nil
 }
 
 // GetClock says what time it is.
@@ -135,10 +182,19 @@ func (d *Dev) GetClock(context.Context, *opsv1.GetClockRequest) (*opsv1.Clock, e
 
 // CreateLogin makes a login of a person.
 func (d *Dev) CreateLogin(ctx context.Context, req *opsv1.CreateLoginRequest) (*opsv1.CreateLoginResponse, error) {
-	secret, expires, err := d.cfg.Logins.CreateLogin(ctx, req.GetEmail())
-	if err != nil {
-		return nil, err
-	}
-	d.audit(ctx, "logins/"+req.GetEmail())
-	return &opsv1.CreateLoginResponse{Secret: secret, ExpireTime: timestamppb.New(expires)}, nil
+	name := "logins/" + req.GetEmail()
+	made := &opsv1.CreateLoginResponse{}
+	return steer(ctx, d, name, func(tx *change.Tx) (*opsv1.CreateLoginResponse, error) {
+		if made.GetSecret() != "" || tx.Call().ValidateOnly {
+			return made, nil
+		}
+		// A repeat makes a login in vain that nobody learns of: its answer is the kept one.
+		secret, expires, err := d.cfg.Logins.CreateLogin(ctx, req.GetEmail())
+		if err != nil {
+			return nil, err
+		}
+		made.Secret, made.ExpireTime = secret, timestamppb.New(expires)
+		tx.SecretIn("dev/" + name)
+		return made, nil
+	}, func() error { return nil })
 }

@@ -11,6 +11,7 @@ import (
 
 	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/service/ops"
@@ -64,6 +65,7 @@ func (l *lab) AddBug(b *opsv1.Bug) error {
 func (l *lab) Bugs() []*opsv1.Bug { return l.bugs }
 
 func (l *lab) RemoveBug(id string) bool     { return id == "known" }
+func (l *lab) HasDataCenter(dc string) bool { return dc == "SJC" }
 func (l *lab) Kill(dc string) bool          { return dc == "SJC" }
 func (l *lab) Revive(dc string) bool        { return dc == "SJC" }
 func (l *lab) Now() time.Time               { return l.now }
@@ -81,7 +83,7 @@ func (l *lab) CreateLogin(_ context.Context, email string) (string, time.Time, e
 func TestDev(t *testing.T) {
 	w := newWorld(t)
 	l := &lab{now: w.clock.Now()}
-	d := ops.NewDev(ops.DevConfig{Simulator: l, Clock: l, Logins: l, RunDue: l.RunDue, Logger: w.ctl.Logger})
+	d := ops.NewDev(ops.DevConfig{Simulator: l, Clock: l, Logins: l, RunDue: l.RunDue, Writer: w.ctl.Writer, Logger: w.ctl.Logger})
 	bug := &opsv1.Bug{BugId: "known", Match: "shop", Effect: opsv1.Bug_CRASH}
 	if got, err := d.CreateBug(w.as("CreateBug"), &opsv1.CreateBugRequest{Bug: bug}); err != nil || got.GetBugId() != "known" {
 		t.Errorf("got %v, %v", got, err)
@@ -112,11 +114,38 @@ func TestDev(t *testing.T) {
 	)
 }
 
+func TestDevControlsOnceForAKey(t *testing.T) {
+	w := newWorld(t)
+	start := w.clock.Now()
+	l := &lab{now: start}
+	d := ops.NewDev(ops.DevConfig{Simulator: l, Clock: l, Logins: l, RunDue: l.RunDue, Writer: w.ctl.Writer, Logger: w.ctl.Logger})
+	hour := &opsv1.AdvanceClockRequest{By: durationpb.New(time.Hour)}
+	dry := func(i *call.Info) { i.ValidateOnly = true }
+	got, err := d.AdvanceClock(w.as("AdvanceClock", dry), hour)
+	if err != nil || !got.GetNow().AsTime().Equal(start.Add(time.Hour)) || !l.now.Equal(start) || l.due != 0 {
+		t.Errorf("validateOnly: %v, %v; the clock shows %v", got, err, l.now)
+	}
+	if made, err := d.CreateLogin(w.as("CreateLogin", dry), &opsv1.CreateLoginRequest{Email: "a@x.test"}); err != nil || made.GetSecret() != "" {
+		t.Errorf("validateOnly: %v, %v", made, err)
+	}
+	_, err = d.KillDataCenter(w.as("KillDataCenter", dry), &opsv1.KillDataCenterRequest{DataCenter: "XXX"})
+	is(t, err, codes.NotFound, rpcerr.ReasonNotFound)
+	key := func(i *call.Info) { i.IdempotencyKey = "k" }
+	for range 2 {
+		if got, err = d.AdvanceClock(w.as("AdvanceClock", key), hour); err != nil || !got.GetNow().AsTime().Equal(start.Add(time.Hour)) {
+			t.Errorf("with a key: %v, %v", got, err)
+		}
+	}
+	if !l.now.Equal(start.Add(time.Hour)) || l.due != 1 {
+		t.Errorf("the clock shows %v after %d runs", l.now, l.due)
+	}
+}
+
 func TestDevClock(t *testing.T) {
 	w := newWorld(t)
 	start := w.clock.Now()
 	l := &lab{now: start}
-	d := ops.NewDev(ops.DevConfig{Clock: l, RunDue: l.RunDue, Logger: w.ctl.Logger})
+	d := ops.NewDev(ops.DevConfig{Clock: l, RunDue: l.RunDue, Writer: w.ctl.Writer, Logger: w.ctl.Logger})
 	advance := func(req *opsv1.AdvanceClockRequest) (*opsv1.Clock, error) {
 		return d.AdvanceClock(w.as("AdvanceClock"), req)
 	}
