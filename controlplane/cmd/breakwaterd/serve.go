@@ -56,6 +56,7 @@ YAML file, in this order of precedence. Secrets come from files, never from flag
 	f.StringVar(&cfg.OIDCIssuer, "oidc-issuer", "", "identity provider of people's logins")
 	f.StringVar(&cfg.OIDCClientID, "oidc-client-id", "", "audience that its ID tokens must have")
 	f.StringSliceVar(&cfg.TrustedProxies, "trusted-proxies", nil, "networks whose X-Forwarded-For is believed")
+	f.StringVar(&cfg.StatusFile, "status-file", "", "where the public status is written as a signed file; status.json in the data directory when left out")
 	f.StringVar(&cfg.FleetFile, "fleet-file", "", "the data centers (JSON); the built-in list when left out")
 	f.StringVar(&cfg.OTLPEndpoint, "otlp-endpoint", "", "where traces are sent (OTLP over gRPC); none when left out")
 	f.StringVar(&cfg.LogLevel, "log-level", cfg.LogLevel, "debug, info, warn or error")

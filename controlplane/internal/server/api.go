@@ -155,7 +155,7 @@ func newAuthenticator(ctx context.Context, r *rooms) (*authn.Authenticator, erro
 		Fresh:     func(ctx context.Context) (authn.View, error) { return r.source.Read(ctx) },
 		Staleness: r.state.Staleness,
 		Clock:     r.day,
-		Operators: []authn.OperatorKey{r.keys.operator},
+		Operators: r.keys.operators,
 		DevLogins: r.cfg.Dev,
 	}
 	if r.cfg.OIDCIssuer != "" {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 )
 
 // Config is everything that can be set. Start from [DevConfig] or [ServeConfig].
@@ -35,7 +37,8 @@ type Config struct {
 	// TLS of the report listener. In dev an authority in the data directory issues it.
 	ReportCertFile, ReportKeyFile, ReportClientCAFile string
 
-	// OperatorTokenFile holds the operators' token; made at <data-dir>/operator.token.
+	// OperatorTokenFile holds the operators' tokens, one a line, with a name before each
+	// where there are several; made with one at <data-dir>/operator.token.
 	OperatorTokenFile string
 	// SigningKeyFile holds the key that signs manifests; made at <data-dir>/keys.
 	SigningKeyFile string
@@ -62,6 +65,9 @@ type Config struct {
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []string
 
+	// StatusFile is where the public status is written, signed; <data-dir>/status.json.
+	StatusFile string
+
 	// FleetFile lists the data centers; the built-in list when empty.
 	FleetFile string
 
@@ -69,6 +75,9 @@ type Config struct {
 	OTLPEndpoint string
 	// LogLevel is debug, info, warn or error; LogFormat is text or json.
 	LogLevel, LogFormat string
+	// WrapStore, if any, gets each cluster's store and returns what is used in its place, for
+	// tests that look at every write.
+	WrapStore func(registry.Store) registry.Store
 	// Logger is used instead of one made from LogLevel and LogFormat.
 	Logger *slog.Logger
 }

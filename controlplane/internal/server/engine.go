@@ -34,6 +34,7 @@ func newEngine(ctx context.Context, r *rooms, s *services) (*engine, error) {
 	e.driver, err = rollout.New(rollout.Config{
 		Edge: r.edge, Control: r.control, Observer: observer{s.fleet, r.machine, r.day}, Trust: s.trust,
 		DataCenters: s.codes(), Defaults: s.policies, Clock: r.day, Logger: r.log,
+		OnIncident: func(rollout.Incident) { s.tracker.Notify() },
 	})
 	if err != nil {
 		return nil, err
@@ -64,6 +65,7 @@ func (e *engine) lead(ctx context.Context, term leader.Term) error {
 		return e.services.fleet.Write(ctx, e.rooms.edge, term.Fence())
 	})
 	group.Go("rollout", func(ctx context.Context) error { return e.driver.Run(ctx, term) })
+	group.Go("incidents", func(ctx context.Context) error { return e.services.tracker.Run(ctx, term.Fence()) })
 	group.Go("publisher", func(ctx context.Context) error { return e.publisher.Run(ctx, term) })
 	group.Go("sealed releases", e.wakeRollout)
 	return group.Wait()

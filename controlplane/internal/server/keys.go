@@ -5,14 +5,10 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
@@ -23,9 +19,9 @@ import (
 
 // keys are the secrets that the server stands on.
 type keys struct {
-	operator authn.OperatorKey
-	signer   ed25519.PrivateKey
-	seal     *secret.Keyring
+	operators []authn.OperatorKey
+	signer    ed25519.PrivateKey
+	seal      *secret.Keyring
 	// authority issues the certificates of a development server; nil in production.
 	authority *pki.Authority
 }
@@ -35,11 +31,10 @@ func openKeys(c *Config) (*keys, error) {
 		return nil, fmt.Errorf("data-dir: %w", err)
 	}
 	k := &keys{}
-	token, err := openToken(c.fileOr(c.OperatorTokenFile, "operator.token"))
-	if err != nil {
+	var err error
+	if k.operators, err = openOperators(c.fileOr(c.OperatorTokenFile, "operator.token")); err != nil {
 		return nil, fmt.Errorf("operator-token-file: %w", err)
 	}
-	k.operator = authn.OperatorKey{Digest: authn.DigestOf(token)}
 	if k.signer, err = pki.OpenSigner(c.fileOr(c.SigningKeyFile, "keys", "manifest.key")); err != nil {
 		return nil, fmt.Errorf("signing-key-file: %w", err)
 	}
@@ -52,34 +47,6 @@ func openKeys(c *Config) (*keys, error) {
 		}
 	}
 	return k, nil
-}
-
-// openToken reads the operators' token, or makes it with mode 0600.
-func openToken(path string) (string, error) {
-	b, err := os.ReadFile(path) //nolint:gosec // the operator names the file
-	if err == nil {
-		token := strings.TrimSpace(string(b))
-		if _, err := authn.ParseCredential(token); err != nil {
-			return "", fmt.Errorf("%s: %w", path, err)
-		}
-		return token, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	id, err := authn.NewID(rand.Reader)
-	if err != nil {
-		return "", err
-	}
-	token, _, err := authn.Mint(authn.OperatorCredential, id, rand.Reader)
-	if err != nil {
-		return "", err
-	}
-	tmp := filepath.Clean(path) + ".tmp"
-	if err := os.WriteFile(tmp, []byte(token+"\n"), 0o600); err != nil {
-		return "", err
-	}
-	return token, os.Rename(tmp, path)
 }
 
 // apiTLS is the TLS of the API's listeners, or nil for plain text.

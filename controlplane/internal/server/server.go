@@ -129,6 +129,7 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	s.loops.Go("engine", s.engine.run)
 	s.loops.Go("housekeeping", s.housekeeping.run)
+	s.loops.Go("status file", s.rooms.statusFile(services).Run)
 	return nil
 }
 

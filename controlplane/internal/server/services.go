@@ -19,6 +19,7 @@ import (
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/fleet"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/fleetdata"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/incident"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/onboard"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/propagation"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/publish"
@@ -59,9 +60,12 @@ type services struct {
 	plans       *service.Plans
 	propagation *service.Propagation
 	status      *ops.Status
-	opsFleet    *ops.Fleet
-	releases    *ops.Releases
-	limits      *ops.Limits
+	incidents   *ops.Incidents
+	// tracker tells what went wrong; the leader runs it.
+	tracker  *incident.Tracker
+	opsFleet *ops.Fleet
+	releases *ops.Releases
+	limits   *ops.Limits
 	// dev is set in a development server only.
 	dev *ops.Dev
 }
@@ -126,6 +130,7 @@ func newServices(r *rooms) (*services, error) {
 		locations[i] = ops.Location(dc)
 	}
 	s.status = ops.NewStatus(func() ops.View { return r.control.Cached() }, locations, r.day)
+	s.openIncidents(r, control, locations)
 	s.opsFleet = ops.NewFleet(control, locations)
 	s.releases = ops.NewReleases(control, s.policies, s.trust, locations)
 	s.limits = ops.NewLimits(r.writer, r.source, r.log)
@@ -184,6 +189,7 @@ func (s *services) register(to grpc.ServiceRegistrar) {
 	breakwaterv1.RegisterPlanServiceServer(to, s.plans)
 	breakwaterv1.RegisterPropagationServiceServer(to, s.propagation)
 	breakwaterv1.RegisterStatusServiceServer(to, s.status)
+	breakwaterv1.RegisterIncidentServiceServer(to, s.incidents)
 	opsv1.RegisterFleetServiceServer(to, s.opsFleet)
 	opsv1.RegisterReleaseServiceServer(to, s.releases)
 	opsv1.RegisterLimitServiceServer(to, s.limits)

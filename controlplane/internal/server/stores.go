@@ -50,6 +50,15 @@ func openStores(ctx context.Context, c *Config, log *slog.Logger) (_ *stores, er
 			return nil, fmt.Errorf("edge-etcd-endpoints: %w", err)
 		}
 	}
+	if c.WrapStore != nil {
+		together := s.edge == s.registry
+		s.registry = c.WrapStore(s.registry)
+		if together {
+			s.edge = s.registry
+		} else {
+			s.edge = c.WrapStore(s.edge)
+		}
+	}
 	s.state = watchcache.New(s.registry, watchcache.Config{Prefix: resource.StatePrefix, Logger: log})
 	s.control = watchcache.New(s.edge, watchcache.Config{Prefix: ledger.ControlPrefix, Logger: log})
 	return s, nil

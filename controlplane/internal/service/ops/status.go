@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jonboulle/clockwork"
@@ -10,6 +11,7 @@ import (
 
 	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/incident"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
@@ -56,6 +58,10 @@ func (s *Status) GetStatus(context.Context, *breakwaterv1.GetStatusRequest) (*br
 			DataCenter: loc.Code, City: loc.City, Serving: dc.GetState() != opsv1.DataCenter_LOST,
 		})
 	}
+	var err error
+	if out.Incidents, err = openIncidents(v); err != nil {
+		return nil, err
+	}
 	held := 0
 	v.Ascend(ledger.QuarantinesPrefix, func(registry.KV) bool {
 		held++
@@ -66,7 +72,7 @@ func (s *Status) GetStatus(context.Context, *breakwaterv1.GetStatusRequest) (*br
 		out.State = breakwaterv1.NetworkStatus_MAJOR_OUTAGE
 	case serving < len(s.locations):
 		out.State = breakwaterv1.NetworkStatus_PARTIAL_OUTAGE
-	case impaired > 0 || held > 0:
+	case impaired > 0 || held > 0 || len(out.GetIncidents()) > 0:
 		out.State = breakwaterv1.NetworkStatus_DEGRADED
 	default:
 		out.State = breakwaterv1.NetworkStatus_OPERATIONAL
@@ -77,6 +83,29 @@ func (s *Status) GetStatus(context.Context, *breakwaterv1.GetStatusRequest) (*br
 		out.Summary += "; 1 document is held at its last good version"
 	case held > 1:
 		out.Summary += fmt.Sprintf("; %d documents are held at their last good versions", held)
+	}
+	switch n := len(out.GetIncidents()); {
+	case n == 1:
+		out.Summary += "; 1 incident is open"
+	case n > 1:
+		out.Summary += fmt.Sprintf("; %d incidents are open", n)
+	}
+	return out, nil
+}
+
+// shownIncidents is how many open incidents the status shows.
+const shownIncidents = 20
+
+func openIncidents(v View) ([]*breakwaterv1.Incident, error) {
+	kept, err := incident.Kept(v)
+	if err != nil {
+		return nil, err
+	}
+	var out []*breakwaterv1.Incident
+	for _, rec := range slices.Backward(kept) {
+		if len(out) < shownIncidents && rec.GetIncident().GetState() == breakwaterv1.Incident_OPEN {
+			out = append(out, public(rec))
+		}
 	}
 	return out, nil
 }
