@@ -41,5 +41,6 @@
 //   - simfleet, fleetdata: simulated data centers around the real agent; where they are.
 //   - apidocs: the reference as pages.
 //
-// Tests have dnstest, controlplanetest and archtest; incidents replays disasters of the field.
+// Tests have dnstest, controlplanetest and archtest; incidents replays disasters of the field,
+// chaos breaks real processes.
 package controlplane
