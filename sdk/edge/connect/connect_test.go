@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jonboulle/clockwork"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -67,10 +68,14 @@ func certificate(t *testing.T) connect.Files {
 // replica takes reports while it leads.
 type replica struct {
 	edgev1.UnimplementedEdgeServiceServer
-	leads atomic.Bool
+	leads, frozen atomic.Bool
 }
 
 func (r *replica) Report(s grpc.BidiStreamingServer[edgev1.ReportRequest, edgev1.ReportResponse]) error {
+	if r.frozen.Load() {
+		<-s.Context().Done()
+		return s.Context().Err()
+	}
 	if !r.leads.Load() {
 		return status.Error(codes.Unavailable, "report to another")
 	}
@@ -144,6 +149,44 @@ func TestReportsFindTheLeader(t *testing.T) {
 		if turn > 1 && tries > 3 {
 			t.Errorf("turn %d: the leader is found after %d attempts", turn, tries)
 		}
+	}
+}
+
+// A replica that takes reports and does not answer loses its agents.
+func TestSilenceEndsTheStream(t *testing.T) {
+	f := certificate(t)
+	r, address := start(t, f)
+	r.leads.Store(true)
+	clock := clockwork.NewFakeClock()
+	conn, err := connect.OpenReports(connect.ReportsConfig{Addresses: []string{address}, TLS: f, Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	open := func() grpc.BidiStreamingClient[edgev1.ReportRequest, edgev1.ReportResponse] {
+		t.Helper()
+		stream, err := edgev1.NewEdgeServiceClient(conn).Report(ctx, grpc.WaitForReady(true))
+		if err == nil {
+			err = stream.Send(&edgev1.ReportRequest{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stream
+	}
+	if _, err := open().Recv(); err != nil {
+		t.Fatalf("it answers: %v", err)
+	}
+	r.frozen.Store(true)
+	stream := open()
+	if err := clock.BlockUntilContext(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(time.Minute)
+	if _, err := stream.Recv(); status.Code(err) != codes.Canceled {
+		t.Errorf("it is silent: %v", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jonboulle/clockwork"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
@@ -20,6 +21,8 @@ type ReportsConfig struct {
 	Addresses []string
 	// TLS identifies the server: its certificate names the data center and the server.
 	TLS Files
+	// Clock times silence; nil means the real one.
+	Clock clockwork.Clock
 }
 
 // Only the leader takes reports, and any replica may lead. With this policy each new
@@ -28,7 +31,7 @@ type ReportsConfig struct {
 const nextReplica = `{"loadBalancingConfig": [{"round_robin": {}}]}`
 
 const (
-	// A replica that is frozen or cut off does not close its connections: pings find it.
+	// A replica that is cut off does not close its connections: pings find it.
 	pingAfter   = 10 * time.Second
 	pingTimeout = 3 * time.Second
 	// connectWithin bounds one attempt, retryWithin the pause between two.
@@ -46,6 +49,9 @@ func OpenReports(cfg ReportsConfig) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: reports: %w", err)
 	}
+	if cfg.Clock == nil {
+		cfg.Clock = clockwork.NewRealClock()
+	}
 	replicas := manual.NewBuilderWithScheme("breakwater")
 	state := resolver.State{}
 	for _, a := range cfg.Addresses {
@@ -61,6 +67,7 @@ func OpenReports(cfg ReportsConfig) (*grpc.ClientConn, error) {
 		grpc.WithResolvers(replicas),
 		grpc.WithDefaultServiceConfig(nextReplica),
 		grpc.WithTransportCredentials(credentials.NewTLS(files)),
+		grpc.WithStreamInterceptor(endSilent(cfg.Clock)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: connectWithin}),
 	)
