@@ -27,8 +27,8 @@ func run(ctx context.Context, args []string) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand( //nolint:contextcheck // cobra hands the context of ExecuteContext to the commands
-		devCommand(), serveCommand(), edgeCertCommand(), serverCertCommand(), publicKeyCommand(), versionCommand(),
+	root.AddCommand(
+		devCommand(), serveCommand(), edgeCertCommand(), serverCertCommand(), publicKeyCommand(), versionCommand(), //nolint:contextcheck // cobra hands the context of ExecuteContext to the commands
 	)
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {

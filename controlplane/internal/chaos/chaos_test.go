@@ -9,7 +9,7 @@ import (
 )
 
 // short is how many of the faults happen in the short run, the first ones of [faults].
-const short = 5
+const short = 4
 
 // TestChaos hurts an installation while people use it. With BREAKWATER_CHAOS set to a
 // duration it goes on that long, with faults in random order.

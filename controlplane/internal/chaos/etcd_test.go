@@ -71,7 +71,7 @@ func startCluster(t *testing.T, n *network, dir, ca, prefix string, size int) *c
 			"--initial-advertise-peer-urls", peers[i], "--peer-auto-tls",
 			"--listen-client-urls", client, "--advertise-client-urls", client,
 			"--cert-file", filepath.Join(dir, "listener.pem"), "--key-file", filepath.Join(dir, "listener.key"),
-			"--heartbeat-interval=100", "--election-timeout=1000", "--unsafe-no-fsync",
+			"--bcrypt-cost=4", "--heartbeat-interval=100", "--election-timeout=1000", "--unsafe-no-fsync",
 			"--enable-grpc-gateway=false", "--log-level=warn", "--watch-progress-notify-interval=1s",
 		}, etcdLimits...)...)
 		c.members = append(c.members, m)

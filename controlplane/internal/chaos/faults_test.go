@@ -27,13 +27,6 @@ func faults() []fault {
 			last(time.Second)
 			m.start()
 		}},
-		{"kill -9 of the replica that leads", func(w *world) {
-			leads, _ := w.leader()
-			leads.kill()
-			w.led(leads)
-			leads.start()
-			leads.awaitReady()
-		}},
 		{"the etcd member that leads is cut off from its peers", func(w *world) {
 			m := w.etcd.leader()
 			w.net.cut(m.name, w.etcd.others(m)...)
@@ -41,6 +34,13 @@ func faults() []fault {
 			w.net.heal(m.name, w.etcd.others(m)...)
 		}},
 		{"kill -9 of the replica that leads, in the middle of a rollback", rollbackKilled},
+		{"kill -9 of the replica that leads", func(w *world) {
+			leads, _ := w.leader()
+			leads.kill()
+			w.led(leads)
+			leads.start()
+			leads.awaitReady()
+		}},
 		{"the etcd member that leads is frozen", func(w *world) {
 			m := w.etcd.leader()
 			m.freeze()

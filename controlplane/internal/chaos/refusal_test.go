@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -23,7 +24,7 @@ func TestServeRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = taken.Close() }()
+	t.Cleanup(func() { _ = taken.Close() })
 
 	small := freeAddress(t)
 	etcd := newProcess(t, dir, "small", "etcd", nil, "--name", "small", "--data-dir", filepath.Join(dir, "small"),
@@ -46,7 +47,7 @@ func TestServeRefuses(t *testing.T) {
 		"wrong variable":     {env: []string{"BREAKWATER_LOG_LEVEL=loud"}, args: listeners, want: []string{"log-level", `"loud" is not debug, info, warn or error`}},
 		"half a certificate": {args: append([]string{"--tls-cert-file", cert}, listeners...), want: []string{"goes with tls-key-file"}},
 		"not a certificate":  {args: append([]string{"--tls-cert-file", key, "--tls-key-file", key}, listeners...), want: []string{"tls-cert-file"}},
-		"taken address":      {args: append(listeners, "--admin", taken.Addr().String()), want: []string{"admin: ", "address already in use"}},
+		"taken address":      {args: append(slices.Clone(listeners), "--admin", taken.Addr().String()), want: []string{"admin: ", "address already in use"}},
 		"everything at once": {
 			args: []string{"--http", "nowhere", "--name-servers", "a,b", "--oidc-issuer", "https://x.example"},
 			want: []string{`http: "nowhere" is not host:port`, "name-servers: needs at least four", "goes with oidc-client-id", "report-cert-file"},
@@ -55,6 +56,7 @@ func TestServeRefuses(t *testing.T) {
 		"small etcd": {args: append([]string{"--etcd-endpoints", "http://" + small}, listeners...), want: []string{"set --max-txn-ops=8192", "set --max-request-bytes=13631488"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			args := append([]string{"serve", "--data-dir", filepath.Join(t.TempDir(), "data"), "--log-level", "error"}, c.args...)
 			if c.env != nil {
 				args = append(args[:3:3], c.args...)
