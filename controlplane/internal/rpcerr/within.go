@@ -1,6 +1,9 @@
 package rpcerr
 
-import "strings"
+import (
+	"maps"
+	"strings"
+)
 
 // Within says err as the caller sees it whose body is one field of the request: the paths
 // of its violations begin within that field, in gRPC as in REST, and whoever found them.
@@ -23,10 +26,7 @@ func Within(err error, body string) error {
 		out.Message = trim(first) + ":" + rest
 	}
 	if field, ok := e.Metadata["field"]; ok {
-		out.Metadata = make(map[string]string, len(e.Metadata))
-		for k, v := range e.Metadata {
-			out.Metadata[k] = v
-		}
+		out.Metadata = maps.Clone(e.Metadata)
 		out.Metadata["field"] = trim(field)
 	}
 	out.Subject = trim(e.Subject)
