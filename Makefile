@@ -66,6 +66,10 @@ breaking: .protodeps/stamp ## Compare the API with an earlier one (BASE=main)
 vuln: $(GOVULNCHECK) ## Look for known vulnerabilities in called code
 	@.ci/vuln $(GOVULNCHECK)
 
+.PHONY: spec
+spec: ## Check the specification of the rollout with spin, for about a minute
+	@docs/spec/check
+
 ##@ Measure
 
 .PHONY: bench
@@ -76,6 +80,10 @@ bench: ## Measure the API and the way to the edge beside raw etcd and gRPC
 .PHONY: microbench
 microbench: ## Run the packages' own benchmarks (one: PKG=./controlplane/internal/compile)
 	@$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem $(or $(PKG),./...)
+
+.PHONY: fail-small
+fail-small: ## Print the figures of docs/fail-small.md (ROUNDS=10)
+	@BREAKWATER_FIGURES=$(or $(ROUNDS),10) $(GO) test -count 1 -timeout 30m -v -run '^TestFigures$$' ./controlplane/internal/incidents
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a while (FUZZTIME=30s)

@@ -29,6 +29,8 @@ type world struct {
 	cp  *controlplanetest.ControlPlane
 	op  *controlplanetest.REST
 	log *journal
+	// every is how often what data centers serve is looked at.
+	every time.Duration
 }
 
 // newWorld starts a control plane. The short form may run with a part of the fleet only.
@@ -36,19 +38,19 @@ func newWorld(t *testing.T, scale float64, options ...controlplanetest.Option) *
 	t.Helper()
 	j := &journal{}
 	if soak() {
-		scale, options = 1, nil
+		scale, options = 1, nil // the whole fleet
 	}
 	options = append([]controlplanetest.Option{
 		controlplanetest.BakeScale(scale), func(c *server.Config) { c.Logger = j.logger() },
 	}, options...)
 	cp := controlplanetest.Start(t, options...)
-	return &world{t: t, cp: cp, op: cp.REST(cp.Operator), log: j}
+	return &world{t: t, cp: cp, op: cp.REST(cp.Operator), log: j, every: 50 * time.Millisecond}
 }
 
 // replay runs one disaster as a subtest.
 func (w *world) replay(name string, run func(w *world)) {
 	w.t.Run(name, func(t *testing.T) {
-		run(&world{t: t, cp: w.cp.For(t), op: w.op.For(t), log: w.log})
+		run(&world{t: t, cp: w.cp.For(t), op: w.op.For(t), log: w.log, every: w.every})
 	})
 }
 
@@ -113,9 +115,6 @@ type watched struct {
 	samples  []sample
 }
 
-// sampling is how often what data centers serve is looked at.
-const sampling = 50 * time.Millisecond
-
 // watch begins to observe a channel.
 func (w *world) watch(channel wire.Channel) *watched {
 	w.t.Helper()
@@ -129,7 +128,7 @@ func (w *world) watch(channel wire.Channel) *watched {
 	}
 	go func() {
 		defer close(o.done)
-		tick := time.NewTicker(sampling)
+		tick := time.NewTicker(w.every)
 		defer tick.Stop()
 		for {
 			o.sample(ctx)
