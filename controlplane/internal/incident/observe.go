@@ -133,7 +133,7 @@ func (o *observation) serving(c wire.Channel, rec *storev1.RolloutRecord) (eligi
 			live := slices.ContainsFunc(rec.GetReleases(), func(p *storev1.ReleaseProgress) bool {
 				return p.GetNumber() == s.GetReleases()[string(c)]
 			})
-			return o.reports(s) && !(s.GetHealthy() && live)
+			return o.reports(s) && (!s.GetHealthy() || !live)
 		}) {
 			behind++
 		}

@@ -272,7 +272,7 @@ func TestTrackerOfLostDataCenters(t *testing.T) {
 // Whatever fails and whoever leads, each harm is told exactly once.
 func TestTrackerUnderFaults(t *testing.T) {
 	w := newWorld(t)
-	rng := rand.New(rand.NewPCG(3, 3)) //nolint:gosec // a test's choices
+	rng := rand.New(rand.NewPCG(3, 3))
 	told, next := 0, int64(10)
 	for range 300 {
 		switch rng.IntN(6) {

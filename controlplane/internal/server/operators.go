@@ -16,7 +16,7 @@ import (
 // with a name before it where there are several: what needs two operators tells them apart
 // by their names. Empty lines and lines that begin with # mean nothing.
 func openOperators(path string) ([]authn.OperatorKey, error) {
-	b, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		token, err := makeToken(path)
 		return []authn.OperatorKey{{Digest: authn.DigestOf(token)}}, err

@@ -131,7 +131,7 @@ func replace(path string, content []byte) error {
 	}
 	_, err = f.Write(content)
 	if err == nil {
-		err = f.Chmod(0o644) //nolint:gosec // it is public
+		err = f.Chmod(0o644) // It is public.
 	}
 	if err == nil {
 		err = f.Sync()

@@ -22,10 +22,14 @@ func TestSignText(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, bad := range map[string]func() error{
-		"another context":   func() error { return trust.Verify(s, ContextManifest) },
-		"another key":       func() error { return NewTrust().Verify(s, ContextStatus) },
-		"another payload":   func() error { return trust.Verify(&edgev1.Signed{KeyId: s.GetKeyId(), Signature: s.GetSignature()}, ContextStatus) },
-		"another signature": func() error { return trust.Verify(&edgev1.Signed{KeyId: s.GetKeyId(), Payload: s.GetPayload()}, ContextStatus) },
+		"another context": func() error { return trust.Verify(s, ContextManifest) },
+		"another key":     func() error { return NewTrust().Verify(s, ContextStatus) },
+		"another payload": func() error {
+			return trust.Verify(&edgev1.Signed{KeyId: s.GetKeyId(), Signature: s.GetSignature()}, ContextStatus)
+		},
+		"another signature": func() error {
+			return trust.Verify(&edgev1.Signed{KeyId: s.GetKeyId(), Payload: s.GetPayload()}, ContextStatus)
+		},
 	} {
 		if err := bad(); !errors.Is(err, ErrSignature) {
 			t.Errorf("%s: %v", name, err)

@@ -19,6 +19,14 @@ func (w *world) incidents() *ops.Incidents {
 	return ops.NewIncidents(w.ctl, func() ops.View { return w.controlCache.Cached() }, places)
 }
 
+// current waits until the cache shows all that is stored.
+func (w *world) current() {
+	w.t.Helper()
+	if _, err := w.controlCache.Read(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func TestIncidents(t *testing.T) {
 	w := newWorld(t)
 	s := w.incidents()
@@ -117,6 +125,7 @@ func TestListIncidents(t *testing.T) {
 	if got := list("state = OPEN"); len(got) != 1 || got[0] != "incidents/20260102-000000-routine" {
 		t.Errorf("open: %v", got)
 	}
+	w.current()
 	status, err := w.status.GetStatus(t.Context(), &breakwaterv1.GetStatusRequest{})
 	if err != nil || len(status.GetIncidents()) != 1 || !strings.Contains(status.GetSummary(), "1 incident is open") {
 		t.Errorf("got %v, %v", status, err)
@@ -150,9 +159,11 @@ func TestIncidentsAreBounded(t *testing.T) {
 			Name: "incidents/" + id, State: breakwaterv1.Incident_RESOLVED,
 		}})
 	}
+	w.current()
 	if _, err = s.CreateIncident(w.as("CreateIncident"), &breakwaterv1.CreateIncidentRequest{Incident: &breakwaterv1.Incident{Title: "t"}}); err != nil {
 		t.Fatal(err)
 	}
+	w.current()
 	kept, err := incident.Kept(w.controlCache.Cached())
 	if err != nil || len(kept) != incident.MaxKept {
 		t.Errorf("%d are kept, %v", len(kept), err)
