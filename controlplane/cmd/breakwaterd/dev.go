@@ -30,6 +30,7 @@ kept in the data directory; started again there, everything is as it was.`,
 	f.StringVar(&cfg.HTTP, "http", cfg.HTTP, "address of the REST API")
 	f.StringVar(&cfg.GRPC, "grpc", cfg.GRPC, "address of the gRPC API")
 	f.Float64Var(&cfg.BakeScale, "bake-scale", cfg.BakeScale, "multiplies every bake and soak; 0 turns them off")
+	f.StringSliceVar(&cfg.TrustedProxies, "trusted-proxies", nil, "networks whose X-Forwarded-For is believed")
 	f.StringVar(&cfg.LogLevel, "log-level", cfg.LogLevel, "debug, info, warn or error")
 	f.StringVar(&cfg.LogFormat, "log-format", cfg.LogFormat, "text or json")
 	return cmd
