@@ -15,6 +15,11 @@ import (
 // minReportInterval keeps a control plane from asking for a flood.
 const minReportInterval = 100 * time.Millisecond
 
+// maxReportAttempt bounds how long the pause between attempts to report becomes: gates wait
+// for reports, and after a leader is gone nobody takes them for some seconds, so agents
+// should not by then look for the next one only now and then.
+const maxReportAttempt = 4
+
 // report keeps one stream of reports open.
 func (a *Agent) report(ctx context.Context) {
 	client := edgev1.NewEdgeServiceClient(a.cfg.Report)
@@ -27,7 +32,7 @@ func (a *Agent) report(ctx context.Context) {
 			attempt = 0
 		}
 		a.cfg.Logger.Info("edge: reports are interrupted", "error", err)
-		timer := a.cfg.Clock.NewTimer(a.cfg.pause(attempt))
+		timer := a.cfg.Clock.NewTimer(a.cfg.pause(min(attempt, maxReportAttempt)))
 		select {
 		case <-ctx.Done():
 		case <-timer.Chan():

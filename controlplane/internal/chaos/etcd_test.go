@@ -188,6 +188,25 @@ func (c *cluster) leader() *member {
 	return found
 }
 
+// deposed waits until another member leads, as the others see it.
+func (c *cluster) deposed(m *member) {
+	c.t.Helper()
+	eventually(c.t, "another member than "+m.name+" leads", func(ctx context.Context) error {
+		for _, o := range c.members {
+			if o == m {
+				continue
+			}
+			bounded, cancel := context.WithTimeout(ctx, time.Second)
+			st, err := c.root.Status(bounded, "https://"+o.address)
+			cancel()
+			if err == nil && st.Leader == st.Header.GetMemberId() {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s still leads", m.name)
+	})
+}
+
 // compact forgets all history up to now.
 func (c *cluster) compact() {
 	c.t.Helper()

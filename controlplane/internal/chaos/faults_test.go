@@ -24,13 +24,14 @@ func faults() []fault {
 		{"kill -9 of the etcd member that leads", func(w *world) {
 			m := w.etcd.leader()
 			m.kill()
-			last(time.Second)
+			w.etcd.deposed(m)
 			m.start()
 		}},
 		{"the etcd member that leads is cut off from its peers", func(w *world) {
 			m := w.etcd.leader()
 			w.net.cut(m.name, w.etcd.others(m)...)
-			last(2500 * time.Millisecond)
+			w.etcd.deposed(m)
+			last(500 * time.Millisecond)
 			w.net.heal(m.name, w.etcd.others(m)...)
 		}},
 		{"kill -9 of the replica that leads, in the middle of a rollback", rollbackKilled},
@@ -44,7 +45,8 @@ func faults() []fault {
 		{"the etcd member that leads is frozen", func(w *world) {
 			m := w.etcd.leader()
 			m.freeze()
-			last(2500 * time.Millisecond)
+			w.etcd.deposed(m)
+			last(500 * time.Millisecond)
 			m.thaw()
 		}},
 		{"the replica that leads is frozen until another leads", func(w *world) {
@@ -113,26 +115,41 @@ func rollbackKilled(w *world) {
 	leads, other := w.leader()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
-	list, err := other.as(w.operator).get(ctx, "/v1/channels/routine")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	head := list.Text("head")
 	abandoned := w.etcd.root.Watch(ctx, wire.AbandonedPrefix(wire.Routine), clientv3.WithPrefix())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		// The answer does not matter: it may be lost with the leader.
-		_, _ = other.as(w.operator).do(ctx, http.MethodPost, "/v1/channels/routine/releases/"+head+":rollback", `{"reason": "a test"}`)
-	}()
+	asking, stop := context.WithCancel(ctx)
+	asked := make(chan error, 1)
+	go func() { asked <- rollBack(asking, other.as(w.operator)) }()
 	select {
 	case <-abandoned:
 	case <-ctx.Done():
-		w.t.Error("no release was abandoned")
 	}
 	leads.kill()
-	<-done
+	stop()
+	// The answer may be lost with the leader, once the release is abandoned.
+	if err := <-asked; ctx.Err() != nil {
+		w.t.Errorf("no release was abandoned: %v", err)
+	}
 	w.led(leads)
 	leads.start()
 	leads.awaitReady()
+}
+
+// rollBack asks until it is told that it happened, or is stopped.
+func rollBack(ctx context.Context, operator client) error {
+	pause := time.NewTicker(settleAttempt)
+	defer pause.Stop()
+	for {
+		channel, err := operator.get(ctx, "/v1/channels/routine")
+		if err == nil {
+			_, err = operator.ok(ctx, http.MethodPost, "/v1/channels/routine/releases/"+channel.Text("head")+":rollback", `{"reason": "a test"}`)
+		}
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
