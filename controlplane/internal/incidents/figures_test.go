@@ -50,6 +50,7 @@ func quantile(all []time.Duration, q float64) time.Duration {
 const group = 500
 
 func figuresOfHarm(t *testing.T, p printer, rounds int) {
+	t.Helper()
 	w := newWorld(t, 1)
 	w.every = 10 * time.Millisecond
 	sites := make([]string, group)
@@ -72,6 +73,9 @@ func figuresOfHarm(t *testing.T, p printer, rounds int) {
 			w.mended("harm")
 			exposed = max(exposed, len(out.hurt))
 			for _, r := range out.rounds {
+				if !r.seen {
+					t.Errorf("%s of %s was never seen undone", effect, site)
+				}
 				halted, undone = append(halted, r.halted), append(undone, r.undone)
 			}
 			isolated = append(isolated, out.isolated)
@@ -97,6 +101,7 @@ func figuresOfHarm(t *testing.T, p printer, rounds int) {
 }
 
 func figuresOfUrgency(t *testing.T, p printer, changes int) {
+	t.Helper()
 	w := newWorld(t, 0)
 	w.onboard("urgent.test")
 	var took []time.Duration

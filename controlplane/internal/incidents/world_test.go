@@ -18,7 +18,11 @@ import (
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// etcd's own, after its member stopped.
+		goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
+}
 
 // soak says that the long form runs.
 func soak() bool { return os.Getenv("BREAKWATER_SOAK") != "" }
@@ -163,6 +167,7 @@ func (o *watched) harmed() bool { return slices.ContainsFunc(o.w.log.since(o.beg
 type round struct {
 	released       []int64
 	halted, undone time.Duration // since the first sign of harm
+	seen           bool          // that it was undone
 	hurt           []string      // data centers
 }
 
@@ -199,9 +204,10 @@ func (o *watched) end() outcome {
 				out.bad[n] = true
 			}
 			if !harmed.IsZero() {
-				undone := o.reverted(e.at, out.bad).Sub(harmed)
+				reverted := o.reverted(e.at, out.bad)
 				out.rounds = append(out.rounds, round{
-					released: e.releases(), halted: e.at.Sub(harmed), undone: undone, hurt: slices.Sorted(maps.Keys(now)),
+					released: e.releases(), halted: e.at.Sub(harmed), undone: reverted.Sub(harmed), seen: !reverted.IsZero(),
+					hurt: slices.Sorted(maps.Keys(now)),
 				})
 			}
 			now = map[string]bool{}
@@ -224,7 +230,7 @@ func (o *watched) end() outcome {
 }
 
 // reverted is when, after a release was abandoned, every data center was first seen healthy
-// and acknowledged to serve what it must, none of it abandoned.
+// and acknowledged to serve what it must, none of it abandoned; zero when it was not seen.
 func (o *watched) reverted(abandoned time.Time, bad map[int64]bool) time.Time {
 	for _, s := range o.samples {
 		if s.at.Before(abandoned) || !s.healthy {
@@ -238,8 +244,7 @@ func (o *watched) reverted(abandoned time.Time, bad map[int64]bool) time.Time {
 			return s.at
 		}
 	}
-	o.w.t.Errorf("the data centers were never seen healthy after %v was abandoned", slices.Sorted(maps.Keys(bad)))
-	return abandoned
+	return time.Time{}
 }
 
 // bounds on a machine that has other things to do; docs/fail-small.md has what was measured.
@@ -267,7 +272,7 @@ func (o *watched) undone(out outcome, culprit string) {
 		t.Fatal("nothing was abandoned")
 	}
 	for _, r := range out.rounds {
-		if r.halted > haltWithin || r.undone > undoWithin {
+		if !r.seen || r.halted > haltWithin || r.undone > undoWithin {
 			t.Errorf("%v: halted %v and undone %v after the first sign of harm", r.released, r.halted, r.undone)
 		}
 	}
