@@ -17,7 +17,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func execute(ctx context.Context, args ...string) error {
-	cmd := command()
+	cmd := command() //nolint:contextcheck // cobra hands it the context of ExecuteContext
 	cmd.SetArgs(args)
 	return cmd.ExecuteContext(ctx)
 }
