@@ -30,7 +30,8 @@ func TestStaticStability(t *testing.T) {
 	reports := edgetest.StartReports(t, time.Second)
 	fleet, err := simfleet.Start(t.Context(), simfleet.Config{
 		DataCenters: all[:3], Dir: t.TempDir(), Trust: publisher.Trust(), Clock: clock,
-		DialEtcd: func(context.Context, string, string) (simfleet.Etcd, func(), error) { return store.Client(), nil, nil },
+		ApplyTimeout: time.Minute,
+		DialEtcd:     func(context.Context, string, string) (simfleet.Etcd, func(), error) { return store.Client(), nil, nil },
 		DialReport: func(context.Context, string, string) (grpc.ClientConnInterface, func(), error) {
 			return reports.Conn(), nil, nil
 		},
@@ -64,8 +65,12 @@ func TestStaticStability(t *testing.T) {
 		}
 		return true
 	}
+	// At the pace of the real clock: the agents' time-outs are of work that is really done.
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
 	give := time.Now().Add(30 * time.Second)
-	pass(10*time.Millisecond, func() bool {
+	pass(5*time.Millisecond, func() bool {
+		<-tick.C
 		if time.Now().After(give) {
 			t.Fatal("the release was not served everywhere")
 		}
