@@ -57,9 +57,6 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	s.stack.PushClose("stores", s.rooms.Close)
-	if err := seed(ctx, s.rooms.registry); err != nil {
-		return fmt.Errorf("platform records: %w", err)
-	}
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
@@ -72,6 +69,9 @@ func (s *Server) start(ctx context.Context) error {
 	s.caches.Go("control cache", s.rooms.control.Run)
 	if err := s.rooms.awaitCaches(ctx); err != nil {
 		return err
+	}
+	if err := seed(ctx, s.rooms.writer); err != nil {
+		return fmt.Errorf("platform records: %w", err)
 	}
 	services, err := newServices(s.rooms)
 	if err != nil {

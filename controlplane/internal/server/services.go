@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -17,6 +19,7 @@ import (
 	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/domain"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/fleet"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/fleetdata"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/incident"
@@ -115,7 +118,8 @@ func newServices(r *rooms) (*services, error) {
 	s.tokens = service.NewTokens(service.TokensConfig{Writer: r.writer, Source: r.source, Clock: r.day, Random: rand.Reader})
 	s.audit = service.NewAudit(service.AuditConfig{Source: r.source, Store: r.registry})
 	s.sites = service.NewSites(service.SitesConfig{
-		SiteBase: base, Apps: s.offer, Feed: r.state, Purges: purges, NameServers: r.cfg.NameServers,
+		SiteBase: base, Apps: s.offer, Feed: r.state, Purges: purges,
+		Domains: domain.Policy{OwnZones: ownZones(r.cfg.NameServers)}, NameServers: r.cfg.NameServers,
 		VerificationSecret: verification, Times: s.times,
 	})
 	s.settings = service.NewSettings(service.SettingsConfig{SiteBase: base, Apps: s.offer, Times: s.times})
@@ -196,6 +200,17 @@ func (s *services) register(to grpc.ServiceRegistrar) {
 	if s.dev != nil {
 		opsv1.RegisterDevServiceServer(to, s.dev)
 	}
+}
+
+// ownZones are the zones that the name servers lie in, which nobody may onboard.
+func ownZones(nameServers []string) []string {
+	var out []string
+	for _, n := range nameServers {
+		if _, zone, ok := strings.Cut(n, "."); ok && !slices.Contains(out, zone) {
+			out = append(out, zone)
+		}
+	}
+	return out
 }
 
 // resolvers are whom activation checks ask: those configured, the built-in server of a
