@@ -142,11 +142,26 @@ func (c *REST) OK(method, path, body string, headers ...string) JSON {
 	return r.Body
 }
 
-// Get is OK for a GET.
+// Get is OK for a GET. It asks again while the server says that it can't answer now, as a
+// machine that is too busy makes it do.
 func (c *REST) Get(path string) JSON {
 	c.t.Helper()
-	return c.OK(http.MethodGet, path, "")
+	deadline := time.Now().Add(busy)
+	again := time.NewTicker(10 * poll)
+	defer again.Stop()
+	for ; ; <-again.C {
+		r := c.Do(http.MethodGet, path, "")
+		if r.Status == http.StatusOK {
+			return r.Body
+		}
+		if r.Status != http.StatusServiceUnavailable || time.Now().After(deadline) {
+			c.t.Fatalf("GET %s: %d %s", path, r.Status, r.Raw)
+		}
+	}
 }
+
+// busy is how long a machine may be too busy to answer.
+const busy = 20 * time.Second
 
 // Stream reads the lines of a stream until it ends, or until visit returns false.
 func (c *REST) Stream(path string, visit func(result JSON) bool) {

@@ -8,7 +8,7 @@ import (
 )
 
 // Patience bounds how long a story waits for what must happen.
-const Patience = 45 * time.Second
+const Patience = 90 * time.Second
 
 // poll is how often a story looks again.
 const poll = 50 * time.Millisecond

@@ -16,6 +16,7 @@ import (
 // reason, and nobody else's change stays behind.
 func TestBadSite(t *testing.T) {
 	small := controlplanetest.SmallFleet(t, 7)
+	places := make(chan struct{}, 3)
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	for _, bug := range []struct {
@@ -30,8 +31,10 @@ func TestBadSite(t *testing.T) {
 		{effect: "UNHEALTHY", fleet: small},
 		{effect: "CRASH_LATER", fleet: small, after: "0.1s", crashes: true},
 	} {
-		// They wait more than they work, so all of them run at once, whatever -parallel says.
+		// They wait more than they work, so several run at once, whatever -parallel says.
 		wait.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
 			t.Run(bug.effect, func(t *testing.T) {
 				cp := controlplanetest.Start(t, controlplanetest.BakeScale(0.2), bug.fleet)
 				acme, other := cp.Account("acme"), cp.Account("other")
