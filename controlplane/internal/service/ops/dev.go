@@ -147,13 +147,16 @@ func (d *Dev) AdvanceClock(ctx context.Context, req *opsv1.AdvanceClockRequest) 
 	if err != nil {
 		return nil, err
 	}
+	// What falls due is the system's work and not part of this call: its changes must not
+	// take the call's idempotency key or etag for theirs.
+	system := call.With(ctx, call.Info{})
 	return steer(ctx, d, "clock",
 		func(*change.Tx) (*opsv1.Clock, error) { return &opsv1.Clock{Now: timestamppb.New(to)}, nil },
 		func() error {
-			if err := d.cfg.Clock.AdvanceTo(ctx, to); err != nil {
+			if err := d.cfg.Clock.AdvanceTo(system, to); err != nil {
 				return err
 			}
-			return d.cfg.RunDue(ctx)
+			return d.cfg.RunDue(system)
 		})
 }
 

@@ -2,6 +2,7 @@ package ops_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -69,7 +70,14 @@ func (l *lab) HasDataCenter(dc string) bool { return dc == "SJC" }
 func (l *lab) Kill(dc string) bool          { return dc == "SJC" }
 func (l *lab) Revive(dc string) bool        { return dc == "SJC" }
 func (l *lab) Now() time.Time               { return l.now }
-func (l *lab) RunDue(context.Context) error { l.due++; return nil }
+
+func (l *lab) RunDue(ctx context.Context) error {
+	l.due++
+	if info := call.From(ctx); info.IdempotencyKey != "" || info.FullMethod != "" {
+		return errors.New("what is due runs as part of a call")
+	}
+	return nil
+}
 
 func (l *lab) AdvanceTo(_ context.Context, to time.Time) error {
 	l.now = to
