@@ -48,8 +48,13 @@ func (w *world) long(h *history, known []fault, text string) {
 	}
 	w.t.Logf("BREAKWATER_CHAOS_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
+	var next []int // every fault happens once before any happens again
 	for end := time.Now().Add(duration); time.Now().Before(end) && !w.t.Failed(); {
-		w.inflict(h, known[random.IntN(len(known))])
+		if len(next) == 0 {
+			next = random.Perm(len(known))
+		}
+		w.inflict(h, known[next[0]])
+		next = next[1:]
 	}
 }
 
