@@ -3,6 +3,7 @@ package controlplanetest
 import (
 	"context"
 	"crypto/ed25519"
+	"maps"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -189,10 +190,7 @@ type state struct {
 // follow returns the state after a manifest, and checks it on the way.
 func (a *Aftermath) follow(c wire.Channel, parent *state, m *edgev1.Manifest, blobs map[wire.Sum]bool) *state {
 	a.t.Helper()
-	after := &state{docs: make(map[wire.DocumentID]wire.Sum, len(parent.docs)), hash: parent.hash}
-	for id, sum := range parent.docs {
-		after.docs[id] = sum
-	}
+	after := &state{docs: maps.Clone(parent.docs), hash: parent.hash}
 	for _, change := range m.GetChanges() {
 		id := wire.DocumentID{Kind: change.GetKind(), ID: change.GetId()}
 		before, now := a.sum(change.GetOldSha256()), a.sum(change.GetNewSha256())

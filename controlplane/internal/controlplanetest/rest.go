@@ -37,6 +37,7 @@ func (cp *ControlPlane) REST(token string) *REST {
 
 // For returns the same client for a subtest, which then fails in its own name.
 func (c *REST) For(t testing.TB) *REST {
+	t.Helper()
 	sub := *c
 	sub.t = t
 	return &sub

@@ -72,6 +72,7 @@ func Start(t testing.TB, options ...Option) *ControlPlane {
 // For returns the same control plane for a subtest, which then fails in its own name. It
 // can't be stopped through what is returned.
 func (cp *ControlPlane) For(t testing.TB) *ControlPlane {
+	t.Helper()
 	sub := *cp
 	sub.t = t
 	return &sub

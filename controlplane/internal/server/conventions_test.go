@@ -32,6 +32,7 @@ func TestConventions(t *testing.T) {
 }
 
 func wellKnown(t *testing.T, cp *controlplanetest.ControlPlane, _ *controlplanetest.REST) {
+	t.Helper()
 	for path, want := range map[string]string{
 		"/healthz":      `ok`,
 		"/readyz":       `ok|ready`,
@@ -55,6 +56,7 @@ func wellKnown(t *testing.T, cp *controlplanetest.ControlPlane, _ *controlplanet
 }
 
 func refusals(t *testing.T, cp *controlplanetest.ControlPlane, acme *controlplanetest.REST) {
+	t.Helper()
 	nobody := cp.REST("")
 	for _, c := range []struct {
 		name         string
@@ -102,6 +104,7 @@ func refusals(t *testing.T, cp *controlplanetest.ControlPlane, acme *controlplan
 }
 
 func etags(t *testing.T, _ *controlplanetest.ControlPlane, acme *controlplanetest.REST) {
+	t.Helper()
 	old := acme.Get(shop + "/settings").Text("etag")
 	now := acme.OK(http.MethodPatch, shop+"/settings", `{"browserTtlSeconds": 77, "etag": "`+old+`"}`).Text("etag")
 	if now == old || now == "" {
@@ -123,6 +126,7 @@ func etags(t *testing.T, _ *controlplanetest.ControlPlane, acme *controlplanetes
 }
 
 func idempotency(t *testing.T, _ *controlplanetest.ControlPlane, acme *controlplanetest.REST) {
+	t.Helper()
 	const body = `{"name": "once", "type": "A", "content": "203.0.113.20", "ttl": 300}`
 	first := acme.Do(http.MethodPost, shop+"/dnsRecords", body, "Idempotency-Key", "one")
 	again := acme.Do(http.MethodPost, shop+"/dnsRecords", body, "Idempotency-Key", "one")
@@ -161,6 +165,7 @@ func idempotency(t *testing.T, _ *controlplanetest.ControlPlane, acme *controlpl
 }
 
 func validateOnly(t *testing.T, _ *controlplanetest.ControlPlane, acme *controlplanetest.REST) {
+	t.Helper()
 	before := acme.Get(shop)
 	tried := acme.OK(http.MethodPatch, shop+"/settings?validateOnly=true", `{"browserTtlSeconds": 4242}`)
 	if tried.Int("browserTtlSeconds") != 4242 {
@@ -183,6 +188,7 @@ func validateOnly(t *testing.T, _ *controlplanetest.ControlPlane, acme *controlp
 }
 
 func pages(t *testing.T, cp *controlplanetest.ControlPlane, _ *controlplanetest.REST) {
+	t.Helper()
 	c := cp.Account("pages")
 	path := "/v1/accounts/pages/sites"
 	create := func(domain string) {
@@ -220,6 +226,7 @@ func pages(t *testing.T, cp *controlplanetest.ControlPlane, _ *controlplanetest.
 }
 
 func headers(t *testing.T, _ *controlplanetest.ControlPlane, acme *controlplanetest.REST) {
+	t.Helper()
 	r := acme.Do(http.MethodGet, shop, "", "X-Request-Id", "mine-1")
 	if r.Header.Get("X-Request-Id") == "" {
 		t.Errorf("no X-Request-Id: %v", r.Header)
@@ -238,6 +245,7 @@ func headers(t *testing.T, _ *controlplanetest.ControlPlane, acme *controlplanet
 }
 
 func streams(t *testing.T, cp *controlplanetest.ControlPlane, acme *controlplanetest.REST) {
+	t.Helper()
 	cp.Live(acme, "acme", "shop.test")
 	for _, scope := range []string{"CANARY", "ALL"} {
 		acme.OK(http.MethodPatch, shop+"/settings", `{"edgeTtlSeconds": `+map[string]string{"CANARY": "61", "ALL": "62"}[scope]+`}`)
