@@ -41,6 +41,12 @@ const (
 // harm says whether an entry is the first sign of harm at a server.
 func (e entry) harm() bool { return e.text == wentDown || e.text == crashedIt || e.text == refusedIt }
 
+// late says whether an entry names a release that was abandoned before.
+func (e entry) late(abandoned map[int64]bool) bool {
+	n, ok := e.attrs["release"]
+	return ok && n.Kind() == slog.KindInt64 && abandoned[n.Int64()]
+}
+
 // journal keeps what replays look for in the log.
 type journal struct {
 	mu      sync.Mutex

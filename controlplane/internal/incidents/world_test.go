@@ -186,6 +186,7 @@ func (o *watched) end() outcome {
 	o.w.t.Helper()
 	o.stop()
 	<-o.done
+	o.sample(o.w.t.Context())
 	out := outcome{bad: map[int64]bool{}}
 	hurt, now := map[string]bool{}, map[string]bool{}
 	var harmed, first time.Time
@@ -193,7 +194,8 @@ func (o *watched) end() outcome {
 		switch {
 		case e.harm():
 			hurt[e.attr("data_center")], now[e.attr("data_center")] = true, true
-			if harmed.IsZero() {
+			// A second server may tell late of what is undone already: no new round begins.
+			if harmed.IsZero() && !e.late(out.bad) {
 				harmed = e.at
 			}
 			if first.IsZero() {
