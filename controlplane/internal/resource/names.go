@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/domain"
@@ -83,10 +84,8 @@ func ParseName(name string) (Name, error) {
 
 func parseName(name string) (Name, error) {
 	parts := strings.Split(name, "/")
-	for _, p := range parts {
-		if p == "" {
-			return Name{}, errSegments
-		}
+	if slices.Contains(parts, "") {
+		return Name{}, errSegments
 	}
 	if len(parts) < 2 || parts[0] != "accounts" {
 		return Name{}, errSegments

@@ -114,6 +114,7 @@ func oldestRelease(s *server.Server) int64 {
 
 // waitLive returns when the API says that a version is live everywhere.
 func waitLive(b *testing.B, api *caller, domain string, version int64) time.Time {
+	b.Helper()
 	stream, err := breakwaterv1.NewPropagationServiceClient(api.conn(1)).WaitPropagation(api.as(b.Context()),
 		&breakwaterv1.WaitPropagationRequest{Name: resource.PropagationName(benchAccount, domain), Version: version})
 	for err == nil {
@@ -142,7 +143,7 @@ func newRawWatch(b *testing.B) *rawWatch {
 		go func() {
 			for resp := range watch {
 				for _, ev := range resp.Events {
-					w.got <- ev.Kv.ModRevision
+					w.got <- ev.GetKv().GetModRevision()
 				}
 			}
 		}()

@@ -90,7 +90,7 @@ func shapeOf(b *testing.B, client *clientv3.Client, key string, compares int) sh
 	if err != nil || len(got.Kvs) != 1 {
 		b.Fatalf("%s: %d values, %v", key, len(got.Kvs), err)
 	}
-	revision := got.Kvs[0].ModRevision
+	revision := got.Kvs[0].GetModRevision()
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	s := shape{compares: compares}
@@ -99,11 +99,11 @@ func shapeOf(b *testing.B, client *clientv3.Client, key string, compares int) sh
 			b.Fatal(err)
 		}
 		for _, ev := range resp.Events {
-			if ev.Kv.ModRevision != revision {
+			if ev.GetKv().GetModRevision() != revision {
 				continue
 			}
-			w := write{key: string(ev.Kv.Key), value: string(ev.Kv.Value), gone: ev.Type == clientv3.EventTypeDelete}
-			w.again = !w.gone && ev.Kv.CreateRevision != revision
+			w := write{key: string(ev.GetKv().GetKey()), value: string(ev.GetKv().GetValue()), gone: ev.GetType() == clientv3.EventTypeDelete}
+			w.again = !w.gone && ev.GetKv().GetCreateRevision() != revision
 			s.writes = append(s.writes, w)
 			s.bytes += len(w.key) + len(w.value)
 		}
@@ -128,16 +128,13 @@ type rawWriter struct {
 func newRawWriter(b *testing.B, s shape, over ...*clientv3.Client) *rawWriter {
 	b.Helper()
 	w := &rawWriter{shape: s, clients: over}
-	resp, err := over[0].Put(b.Context(), w.sharedKey(0), "account")
-	if err != nil {
-		b.Fatal(err)
-	}
 	for i := range s.compares {
-		if resp, err = over[0].Put(b.Context(), w.sharedKey(i), "account"); err != nil {
+		resp, err := over[0].Put(b.Context(), w.sharedKey(i), "account")
+		if err != nil {
 			b.Fatal(err)
 		}
 		if i == 0 {
-			w.shared = resp.Header.Revision
+			w.shared = resp.Header.GetRevision()
 		}
 	}
 	return w
@@ -190,7 +187,7 @@ func (w *rawWriter) do(ctx context.Context, client, n int) error {
 	if !resp.Succeeded {
 		return errLost
 	}
-	w.revisions[client] = resp.Header.Revision
+	w.revisions[client] = resp.Header.GetRevision()
 	return nil
 }
 

@@ -67,6 +67,7 @@ type calls struct {
 
 // prepare gives each client a site with so many versions that an update removes one.
 func (c *calls) prepare(b *testing.B) {
+	b.Helper()
 	var wg sync.WaitGroup
 	for client := range clients {
 		wg.Go(func() {

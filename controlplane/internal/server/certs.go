@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
+
+	"github.com/jonboulle/clockwork"
 
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/fleet"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/pki"
@@ -58,7 +59,7 @@ func (c Certificates) Listener(out io.Writer, name string, hosts []string) error
 }
 
 func (c Certificates) issue(out io.Writer, name string, with func(*pki.Authority) (tls.Certificate, error)) error {
-	authority, err := pki.OpenAuthority(c.Dir, time.Now)
+	authority, err := pki.OpenAuthority(c.Dir, clockwork.NewRealClock().Now)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,8 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"time"
+
+	"github.com/jonboulle/clockwork"
 
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/fleet"
@@ -42,7 +43,7 @@ func openKeys(c *Config) (*keys, error) {
 		return nil, fmt.Errorf("seal-key-file: %w", err)
 	}
 	if c.Dev {
-		if k.authority, err = pki.OpenAuthority(c.path("keys"), time.Now); err != nil {
+		if k.authority, err = pki.OpenAuthority(c.path("keys"), clockwork.NewRealClock().Now); err != nil {
 			return nil, err
 		}
 	}

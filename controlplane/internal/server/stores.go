@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
@@ -81,8 +82,8 @@ func (s *stores) dial(ctx context.Context, c EtcdConfig, log *slog.Logger) (regi
 
 // Close ends what was opened, last first.
 func (s *stores) Close() {
-	for i := len(s.close) - 1; i >= 0; i-- {
-		s.close[i]()
+	for _, end := range slices.Backward(s.close) {
+		end()
 	}
 	s.close = nil
 }

@@ -94,7 +94,7 @@ func (h StateHash) combine(e Sum, op func(x, y, carry uint64) (uint64, uint64)) 
 func element(c Channel, id DocumentID, sum Sum) Sum {
 	b := make([]byte, 0, 128)
 	for _, part := range []string{string(c), id.Kind, id.ID} {
-		b = binary.BigEndian.AppendUint32(b, uint32(len(part))) //nolint:gosec // names are short
+		b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
 		b = append(b, part...)
 	}
 	b = binary.BigEndian.AppendUint32(b, uint32(len(sum)))

@@ -17,14 +17,16 @@ func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 func (q quiet) Handle(ctx context.Context, r slog.Record) error {
-	if q.stopping.Err() != nil {
-		return nil
+	if q.stopping.Err() == nil {
+		return q.Handler.Handle(ctx, r)
 	}
-	return q.Handler.Handle(ctx, r)
+	return nil
 }
 
 func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return quiet{q.Handler.WithAttrs(attrs), q.stopping}
 }
 
-func (q quiet) WithGroup(name string) slog.Handler { return quiet{q.Handler.WithGroup(name), q.stopping} }
+func (q quiet) WithGroup(name string) slog.Handler {
+	return quiet{q.Handler.WithGroup(name), q.stopping}
+}
