@@ -89,5 +89,16 @@ func (c *chain) carrier(revision int64) (release int64, ok bool) {
 	return 0, false
 }
 
+// brought says whether a release is the one that brought a revision, and does not only
+// carry it because nothing was needed.
+func (c *chain) brought(release, revision int64) bool {
+	for _, l := range c.links {
+		if l.number == release {
+			return revision > l.from && revision <= l.covered
+		}
+	}
+	return false
+}
+
 // never is a revision that nothing was stored at.
 const never = math.MaxInt64

@@ -167,11 +167,16 @@ func (p place) applied(dc dataCenter) bool {
 	return true
 }
 
-// entered says whether a data center serves a carrying release that is on its way.
+// entered says whether a data center serves a release that brought a part of it. One that
+// is live already counts too: while the other channel waits, the version does not go back
+// to where no data center had any of it.
 func (s *State) entered(p place) bool {
 	for c, n := range p.carried {
+		if n <= s.chains[c].live && !s.chains[c].brought(n, p.revision) {
+			continue
+		}
 		for _, dc := range s.dataCenters {
-			if n > s.chains[c].live && dc.releases[c] >= n {
+			if dc.releases[c] >= n {
 				return true
 			}
 		}

@@ -320,3 +320,21 @@ func BenchmarkServingVersion(b *testing.B) {
 		index.At(v).ServingVersion(site)
 	}
 }
+
+// TestNeverBack shows that a version whose urgent part is live everywhere, while its routine
+// part waits to be sealed, is on its way and not where it began.
+func TestNeverBack(t *testing.T) {
+	v := engine(t)
+	head := &storev1.HeadRecord{Release: 5, LastNumber: 5, Cursor: 150}
+	v.put(t, ledger.HeadKey(wire.Routine), head)
+	v.put(t, ledger.RolloutKey(wire.Routine), &storev1.RolloutRecord{
+		Live: 5, LastKnownGood: 4,
+		Releases: []*storev1.ReleaseProgress{
+			{Number: 5, Parent: 4, FromRevision: 100, CoveredRevision: 150, State: storev1.ReleaseProgress_LIVE},
+		},
+	})
+	p, _ := NewIndex(nil).At(v).Of(siteAt(180, wire.Sum{}), 0, epoch)
+	if p.GetState() != breakwaterv1.Propagation_ROLLING_OUT {
+		t.Errorf("state %v, want ROLLING_OUT: the urgent release that brought it is live", p.GetState())
+	}
+}
