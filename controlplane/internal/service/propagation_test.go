@@ -38,6 +38,8 @@ type propagationWorld struct {
 	clock                       *clockwork.FakeClock
 	bad                         wire.Sum
 	picked                      []string
+	// stored are the versions that were stored, newest first.
+	stored []*storev1.VersionRevision
 }
 
 func newPropagationWorld(t *testing.T, ring int) *propagationWorld {
@@ -90,12 +92,15 @@ func (w *propagationWorld) put(store *memory.Store, key string, m proto.Message)
 // store stores a version of the site, which compiles to the bad document where bad is set.
 func (w *propagationWorld) store(version int64, bad bool) int64 {
 	w.t.Helper()
-	return w.put(w.registry, resource.ForAccount("acme").Site("shop.test"), &storev1.SiteRecord{
+	revision := w.put(w.registry, resource.ForAccount("acme").Site("shop.test"), &storev1.SiteRecord{
+		RecentVersions: w.stored,
 		Site: &breakwaterv1.Site{
 			Name: "accounts/acme/sites/shop.test", Domain: "shop.test", Version: version, State: breakwaterv1.Site_ACTIVE,
 		},
 		Config: &breakwaterv1.SiteConfig{Settings: &breakwaterv1.Settings{DevelopmentMode: bad}},
 	})
+	w.stored = append([]*storev1.VersionRevision{{Version: version, Revision: revision}}, w.stored...)
+	return revision
 }
 
 // engine makes the engine's state: a release in each of a site's channels that covers all,
