@@ -101,7 +101,7 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	observe.metrics.Registry().MustRegister(s.engine.publisher)
-	s.ready = s.readiness()
+	s.ready = s.readiness(services)
 	web, err := newWeb(s.draining, s.rooms, api, s.ready, observe)
 	if err != nil {
 		return err
