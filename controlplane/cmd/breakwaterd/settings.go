@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -73,11 +72,8 @@ func readFile(flags *pflag.FlagSet) (map[string]string, error) {
 		return nil, err
 	}
 	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("config file: %w", err)
-	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("config file: %w", err)
 	}
 	var raw map[string]any
 	if err := yaml.Unmarshal(b, &raw); err != nil {
