@@ -87,7 +87,7 @@ func (x ReleaseProgress_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReleaseProgress_State.Descriptor instead.
 func (ReleaseProgress_State) EnumDescriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{7, 0}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{9, 0}
 }
 
 // Origin says why a document is held.
@@ -144,7 +144,7 @@ func (x Suspect_Origin) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Suspect_Origin.Descriptor instead.
 func (Suspect_Origin) EnumDescriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{9, 0}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{11, 0}
 }
 
 // Verb is what is asked.
@@ -213,7 +213,7 @@ func (x Command_Verb) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Command_Verb.Descriptor instead.
 func (Command_Verb) EnumDescriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{14, 0}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{17, 0}
 }
 
 // HeadRecord is where a channel's chain ends. It is written in one transaction with the
@@ -303,8 +303,11 @@ type ChannelPolicy struct {
 	ServerTolerance int32 `protobuf:"varint,4,opt,name=server_tolerance,json=serverTolerance,proto3" json:"server_tolerance,omitempty"`
 	// How many data centers of one wave may fail its gate.
 	DataCenterTolerance int32 `protobuf:"varint,5,opt,name=data_center_tolerance,json=dataCenterTolerance,proto3" json:"data_center_tolerance,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// How long an open gate waits for a server that reports and does not serve the release;
+	// absent: ten times the wave's bake, and at least a minute.
+	Patience      *durationpb.Duration `protobuf:"bytes,6,opt,name=patience,proto3" json:"patience,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChannelPolicy) Reset() {
@@ -372,6 +375,13 @@ func (x *ChannelPolicy) GetDataCenterTolerance() int32 {
 	return 0
 }
 
+func (x *ChannelPolicy) GetPatience() *durationpb.Duration {
+	if x != nil {
+		return x.Patience
+	}
+	return nil
+}
+
 // RolloutRecord is the state of a channel's rollouts: what the pure machine steps over.
 type RolloutRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -382,7 +392,8 @@ type RolloutRecord struct {
 	Live int64 `protobuf:"varint,2,opt,name=live,proto3" json:"live,omitempty"`
 	// The last known good release.
 	LastKnownGood int64 `protobuf:"varint,3,opt,name=last_known_good,json=lastKnownGood,proto3" json:"last_known_good,omitempty"`
-	// The documents held at their good version, after a release that hurt was abandoned.
+	// The documents held at their good version, after a release that hurt was abandoned, as
+	// long as they are few. Those under bisection come first, in the order of its groups.
 	Suspects []*Suspect `protobuf:"bytes,4,rep,name=suspects,proto3" json:"suspects,omitempty"`
 	// Where every data center is told to be.
 	Targets map[string]*TargetState `protobuf:"bytes,5,rep,name=targets,proto3" json:"targets,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -395,7 +406,11 @@ type RolloutRecord struct {
 	// The data centers that recover from harm that this channel was convicted of.
 	Settling []*Settling `protobuf:"bytes,9,rep,name=settling,proto3" json:"settling,omitempty"`
 	// The search for the suspects that hurt; absent when there is none.
-	Bisection     *Bisection `protobuf:"bytes,10,opt,name=bisection,proto3" json:"bisection,omitempty"`
+	Bisection *Bisection `protobuf:"bytes,10,opt,name=bisection,proto3" json:"bisection,omitempty"`
+	// The suspects where they are many: parts of chunks that are written once, in order.
+	SuspectRuns []*SuspectRun `protobuf:"bytes,11,rep,name=suspect_runs,json=suspectRuns,proto3" json:"suspect_runs,omitempty"`
+	// The newest chunk of suspects; numbers are not used again.
+	LastChunk     int64 `protobuf:"varint,12,opt,name=last_chunk,json=lastChunk,proto3" json:"last_chunk,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -500,6 +515,131 @@ func (x *RolloutRecord) GetBisection() *Bisection {
 	return nil
 }
 
+func (x *RolloutRecord) GetSuspectRuns() []*SuspectRun {
+	if x != nil {
+		return x.SuspectRuns
+	}
+	return nil
+}
+
+func (x *RolloutRecord) GetLastChunk() int64 {
+	if x != nil {
+		return x.LastChunk
+	}
+	return 0
+}
+
+// SuspectRun is a part of a chunk of suspects.
+type SuspectRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The chunk's number.
+	Chunk int64 `protobuf:"varint,1,opt,name=chunk,proto3" json:"chunk,omitempty"`
+	// The place of the first suspect in it.
+	First int32 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
+	// How many there are.
+	Size          int32 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuspectRun) Reset() {
+	*x = SuspectRun{}
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspectRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspectRun) ProtoMessage() {}
+
+func (x *SuspectRun) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspectRun.ProtoReflect.Descriptor instead.
+func (*SuspectRun) Descriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SuspectRun) GetChunk() int64 {
+	if x != nil {
+		return x.Chunk
+	}
+	return 0
+}
+
+func (x *SuspectRun) GetFirst() int32 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *SuspectRun) GetSize() int32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+// SuspectChunk is suspects that began together. It never changes, and goes when no run
+// needs it.
+type SuspectChunk struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The suspects.
+	Suspects      []*Suspect `protobuf:"bytes,1,rep,name=suspects,proto3" json:"suspects,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuspectChunk) Reset() {
+	*x = SuspectChunk{}
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspectChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspectChunk) ProtoMessage() {}
+
+func (x *SuspectChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspectChunk.ProtoReflect.Descriptor instead.
+func (*SuspectChunk) Descriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SuspectChunk) GetSuspects() []*Suspect {
+	if x != nil {
+		return x.Suspects
+	}
+	return nil
+}
+
 // Generation is a release that was last known good.
 type Generation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -515,7 +655,7 @@ type Generation struct {
 
 func (x *Generation) Reset() {
 	*x = Generation{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[3]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +667,7 @@ func (x *Generation) String() string {
 func (*Generation) ProtoMessage() {}
 
 func (x *Generation) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[3]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +680,7 @@ func (x *Generation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generation.ProtoReflect.Descriptor instead.
 func (*Generation) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{3}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Generation) GetRelease() int64 {
@@ -582,7 +722,7 @@ type Revert struct {
 
 func (x *Revert) Reset() {
 	*x = Revert{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[4]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +734,7 @@ func (x *Revert) String() string {
 func (*Revert) ProtoMessage() {}
 
 func (x *Revert) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[4]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +747,7 @@ func (x *Revert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revert.ProtoReflect.Descriptor instead.
 func (*Revert) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Revert) GetRelease() int64 {
@@ -656,7 +796,7 @@ type Settling struct {
 
 func (x *Settling) Reset() {
 	*x = Settling{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[5]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +808,7 @@ func (x *Settling) String() string {
 func (*Settling) ProtoMessage() {}
 
 func (x *Settling) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[5]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +821,7 @@ func (x *Settling) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settling.ProtoReflect.Descriptor instead.
 func (*Settling) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Settling) GetDataCenter() string {
@@ -735,7 +875,7 @@ type Bisection struct {
 
 func (x *Bisection) Reset() {
 	*x = Bisection{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[6]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +887,7 @@ func (x *Bisection) String() string {
 func (*Bisection) ProtoMessage() {}
 
 func (x *Bisection) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[6]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +900,7 @@ func (x *Bisection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bisection.ProtoReflect.Descriptor instead.
 func (*Bisection) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Bisection) GetGroups() []*Bisection_Group {
@@ -844,7 +984,7 @@ type ReleaseProgress struct {
 
 func (x *ReleaseProgress) Reset() {
 	*x = ReleaseProgress{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[7]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -856,7 +996,7 @@ func (x *ReleaseProgress) String() string {
 func (*ReleaseProgress) ProtoMessage() {}
 
 func (x *ReleaseProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[7]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -869,7 +1009,7 @@ func (x *ReleaseProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProgress.ProtoReflect.Descriptor instead.
 func (*ReleaseProgress) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReleaseProgress) GetNumber() int64 {
@@ -997,7 +1137,7 @@ type Expedite struct {
 
 func (x *Expedite) Reset() {
 	*x = Expedite{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[8]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1009,7 +1149,7 @@ func (x *Expedite) String() string {
 func (*Expedite) ProtoMessage() {}
 
 func (x *Expedite) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[8]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1022,7 +1162,7 @@ func (x *Expedite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expedite.ProtoReflect.Descriptor instead.
 func (*Expedite) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Expedite) GetReason() string {
@@ -1084,7 +1224,7 @@ type Suspect struct {
 
 func (x *Suspect) Reset() {
 	*x = Suspect{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[9]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1236,7 @@ func (x *Suspect) String() string {
 func (*Suspect) ProtoMessage() {}
 
 func (x *Suspect) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[9]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1249,7 @@ func (x *Suspect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspect.ProtoReflect.Descriptor instead.
 func (*Suspect) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Suspect) GetKind() string {
@@ -1186,7 +1326,7 @@ type TargetState struct {
 
 func (x *TargetState) Reset() {
 	*x = TargetState{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[10]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1338,7 @@ func (x *TargetState) String() string {
 func (*TargetState) ProtoMessage() {}
 
 func (x *TargetState) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[10]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1351,7 @@ func (x *TargetState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetState.ProtoReflect.Descriptor instead.
 func (*TargetState) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TargetState) GetRelease() int64 {
@@ -1302,14 +1442,16 @@ type QuarantineRecord struct {
 	FromRevision int64 `protobuf:"varint,13,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
 	// Whether it is being tried again: the publisher then seals the suspected version alone,
 	// with cause RETRY.
-	Trying        bool `protobuf:"varint,14,opt,name=trying,proto3" json:"trying,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Trying bool `protobuf:"varint,14,opt,name=trying,proto3" json:"trying,omitempty"`
+	// Who asked for the last retry.
+	RetryPrincipal string `protobuf:"bytes,15,opt,name=retry_principal,json=retryPrincipal,proto3" json:"retry_principal,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *QuarantineRecord) Reset() {
 	*x = QuarantineRecord{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[11]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1321,7 +1463,7 @@ func (x *QuarantineRecord) String() string {
 func (*QuarantineRecord) ProtoMessage() {}
 
 func (x *QuarantineRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[11]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1334,7 +1476,7 @@ func (x *QuarantineRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantineRecord.ProtoReflect.Descriptor instead.
 func (*QuarantineRecord) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *QuarantineRecord) GetKind() string {
@@ -1435,6 +1577,78 @@ func (x *QuarantineRecord) GetTrying() bool {
 	return false
 }
 
+func (x *QuarantineRecord) GetRetryPrincipal() string {
+	if x != nil {
+		return x.RetryPrincipal
+	}
+	return ""
+}
+
+// QuarantineNote is what the owner's audit log says of a quarantine. It is kept in the
+// registry and written in one transaction with the events, so that nothing is said twice.
+type QuarantineNote struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account whose log has it.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// The quarantine as it was told.
+	Quarantine *QuarantineRecord `protobuf:"bytes,2,opt,name=quarantine,proto3" json:"quarantine,omitempty"`
+	// The revision of control/ that wrote it.
+	Revision      int64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuarantineNote) Reset() {
+	*x = QuarantineNote{}
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuarantineNote) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuarantineNote) ProtoMessage() {}
+
+func (x *QuarantineNote) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuarantineNote.ProtoReflect.Descriptor instead.
+func (*QuarantineNote) Descriptor() ([]byte, []int) {
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *QuarantineNote) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *QuarantineNote) GetQuarantine() *QuarantineRecord {
+	if x != nil {
+		return x.Quarantine
+	}
+	return nil
+}
+
+func (x *QuarantineNote) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 // DataCenterControl is what operators set for a data center.
 type DataCenterControl struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1448,7 +1662,7 @@ type DataCenterControl struct {
 
 func (x *DataCenterControl) Reset() {
 	*x = DataCenterControl{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[12]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1460,7 +1674,7 @@ func (x *DataCenterControl) String() string {
 func (*DataCenterControl) ProtoMessage() {}
 
 func (x *DataCenterControl) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[12]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1473,7 +1687,7 @@ func (x *DataCenterControl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataCenterControl.ProtoReflect.Descriptor instead.
 func (*DataCenterControl) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DataCenterControl) GetDrained() bool {
@@ -1503,7 +1717,7 @@ type FleetRecord struct {
 
 func (x *FleetRecord) Reset() {
 	*x = FleetRecord{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[13]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1515,7 +1729,7 @@ func (x *FleetRecord) String() string {
 func (*FleetRecord) ProtoMessage() {}
 
 func (x *FleetRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[13]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1528,7 +1742,7 @@ func (x *FleetRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetRecord.ProtoReflect.Descriptor instead.
 func (*FleetRecord) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *FleetRecord) GetDataCenter() string {
@@ -1569,7 +1783,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[14]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1795,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[14]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1808,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Command) GetVerb() Command_Verb {
@@ -1673,7 +1887,7 @@ type IncidentRecord struct {
 
 func (x *IncidentRecord) Reset() {
 	*x = IncidentRecord{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[15]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1899,7 @@ func (x *IncidentRecord) String() string {
 func (*IncidentRecord) ProtoMessage() {}
 
 func (x *IncidentRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[15]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1912,7 @@ func (x *IncidentRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IncidentRecord.ProtoReflect.Descriptor instead.
 func (*IncidentRecord) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *IncidentRecord) GetIncident() *v11.Incident {
@@ -1769,7 +1983,7 @@ type IncidentCursor struct {
 
 func (x *IncidentCursor) Reset() {
 	*x = IncidentCursor{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[16]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +1995,7 @@ func (x *IncidentCursor) String() string {
 func (*IncidentCursor) ProtoMessage() {}
 
 func (x *IncidentCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[16]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +2008,7 @@ func (x *IncidentCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IncidentCursor.ProtoReflect.Descriptor instead.
 func (*IncidentCursor) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *IncidentCursor) GetRevision() int64 {
@@ -1817,7 +2031,7 @@ type ChannelPolicy_Wave struct {
 
 func (x *ChannelPolicy_Wave) Reset() {
 	*x = ChannelPolicy_Wave{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[17]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +2043,7 @@ func (x *ChannelPolicy_Wave) String() string {
 func (*ChannelPolicy_Wave) ProtoMessage() {}
 
 func (x *ChannelPolicy_Wave) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[17]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1872,7 +2086,7 @@ type Settling_Server struct {
 
 func (x *Settling_Server) Reset() {
 	*x = Settling_Server{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[19]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1884,7 +2098,7 @@ func (x *Settling_Server) String() string {
 func (*Settling_Server) ProtoMessage() {}
 
 func (x *Settling_Server) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[19]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1897,7 +2111,7 @@ func (x *Settling_Server) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settling_Server.ProtoReflect.Descriptor instead.
 func (*Settling_Server) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{5, 0}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{7, 0}
 }
 
 func (x *Settling_Server) GetServer() string {
@@ -1929,7 +2143,7 @@ type Bisection_Group struct {
 
 func (x *Bisection_Group) Reset() {
 	*x = Bisection_Group{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[20]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +2155,7 @@ func (x *Bisection_Group) String() string {
 func (*Bisection_Group) ProtoMessage() {}
 
 func (x *Bisection_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[20]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +2168,7 @@ func (x *Bisection_Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bisection_Group.ProtoReflect.Descriptor instead.
 func (*Bisection_Group) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{6, 0}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{8, 0}
 }
 
 func (x *Bisection_Group) GetSize() int32 {
@@ -2004,7 +2218,7 @@ type ReleaseProgress_Wave struct {
 
 func (x *ReleaseProgress_Wave) Reset() {
 	*x = ReleaseProgress_Wave{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[21]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2230,7 @@ func (x *ReleaseProgress_Wave) String() string {
 func (*ReleaseProgress_Wave) ProtoMessage() {}
 
 func (x *ReleaseProgress_Wave) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[21]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2243,7 @@ func (x *ReleaseProgress_Wave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProgress_Wave.ProtoReflect.Descriptor instead.
 func (*ReleaseProgress_Wave) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{7, 0}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{9, 0}
 }
 
 func (x *ReleaseProgress_Wave) GetDataCenters() []string {
@@ -2107,7 +2321,7 @@ type ReleaseProgress_FrozenServer struct {
 
 func (x *ReleaseProgress_FrozenServer) Reset() {
 	*x = ReleaseProgress_FrozenServer{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[22]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2333,7 @@ func (x *ReleaseProgress_FrozenServer) String() string {
 func (*ReleaseProgress_FrozenServer) ProtoMessage() {}
 
 func (x *ReleaseProgress_FrozenServer) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[22]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2346,7 @@ func (x *ReleaseProgress_FrozenServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProgress_FrozenServer.ProtoReflect.Descriptor instead.
 func (*ReleaseProgress_FrozenServer) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{7, 1}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{9, 1}
 }
 
 func (x *ReleaseProgress_FrozenServer) GetDataCenter() string {
@@ -2178,14 +2392,16 @@ type ReleaseProgress_Loss struct {
 	// Since when.
 	SinceTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since_time,json=sinceTime,proto3" json:"since_time,omitempty"`
 	// Whether the gate goes on without it.
-	Excused       bool `protobuf:"varint,3,opt,name=excused,proto3" json:"excused,omitempty"`
+	Excused bool `protobuf:"varint,3,opt,name=excused,proto3" json:"excused,omitempty"`
+	// Whether it is not dark, but reports and does not act on the release.
+	Stuck         bool `protobuf:"varint,4,opt,name=stuck,proto3" json:"stuck,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReleaseProgress_Loss) Reset() {
 	*x = ReleaseProgress_Loss{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[23]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +2413,7 @@ func (x *ReleaseProgress_Loss) String() string {
 func (*ReleaseProgress_Loss) ProtoMessage() {}
 
 func (x *ReleaseProgress_Loss) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[23]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2210,7 +2426,7 @@ func (x *ReleaseProgress_Loss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProgress_Loss.ProtoReflect.Descriptor instead.
 func (*ReleaseProgress_Loss) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{7, 2}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{9, 2}
 }
 
 func (x *ReleaseProgress_Loss) GetDataCenter() string {
@@ -2230,6 +2446,13 @@ func (x *ReleaseProgress_Loss) GetSinceTime() *timestamppb.Timestamp {
 func (x *ReleaseProgress_Loss) GetExcused() bool {
 	if x != nil {
 		return x.Excused
+	}
+	return false
+}
+
+func (x *ReleaseProgress_Loss) GetStuck() bool {
+	if x != nil {
+		return x.Stuck
 	}
 	return false
 }
@@ -2263,7 +2486,7 @@ type FleetRecord_Server struct {
 
 func (x *FleetRecord_Server) Reset() {
 	*x = FleetRecord_Server{}
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[24]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2275,7 +2498,7 @@ func (x *FleetRecord_Server) String() string {
 func (*FleetRecord_Server) ProtoMessage() {}
 
 func (x *FleetRecord_Server) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_control_proto_msgTypes[24]
+	mi := &file_breakwater_store_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,7 +2511,7 @@ func (x *FleetRecord_Server) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetRecord_Server.ProtoReflect.Descriptor instead.
 func (*FleetRecord_Server) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{13, 0}
+	return file_breakwater_store_v1_control_proto_rawDescGZIP(), []int{16, 0}
 }
 
 func (x *FleetRecord_Server) GetServer() string {
@@ -2372,16 +2595,17 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\vlast_number\x18\x02 \x01(\x03R\n" +
 	"lastNumber\x12\x16\n" +
 	"\x06cursor\x18\x03 \x01(\x03R\x06cursor\x12)\n" +
-	"\x10registry_cluster\x18\x04 \x01(\x04R\x0fregistryCluster\"\xce\x02\n" +
+	"\x10registry_cluster\x18\x04 \x01(\x04R\x0fregistryCluster\"\x85\x03\n" +
 	"\rChannelPolicy\x12=\n" +
 	"\x05waves\x18\x01 \x03(\v2'.breakwater.store.v1.ChannelPolicy.WaveR\x05waves\x12-\n" +
 	"\x04soak\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04soak\x12\x16\n" +
 	"\x06frozen\x18\x03 \x01(\bR\x06frozen\x12)\n" +
 	"\x10server_tolerance\x18\x04 \x01(\x05R\x0fserverTolerance\x122\n" +
-	"\x15data_center_tolerance\x18\x05 \x01(\x05R\x13dataCenterTolerance\x1aX\n" +
+	"\x15data_center_tolerance\x18\x05 \x01(\x05R\x13dataCenterTolerance\x125\n" +
+	"\bpatience\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bpatience\x1aX\n" +
 	"\x04Wave\x12!\n" +
 	"\fdata_centers\x18\x01 \x03(\tR\vdataCenters\x12-\n" +
-	"\x04bake\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04bake\"\x84\x05\n" +
+	"\x04bake\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04bake\"\xe7\x05\n" +
 	"\rRolloutRecord\x12@\n" +
 	"\breleases\x18\x01 \x03(\v2$.breakwater.store.v1.ReleaseProgressR\breleases\x12\x12\n" +
 	"\x04live\x18\x02 \x01(\x03R\x04live\x12&\n" +
@@ -2394,10 +2618,20 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\areverts\x18\b \x03(\v2\x1b.breakwater.store.v1.RevertR\areverts\x129\n" +
 	"\bsettling\x18\t \x03(\v2\x1d.breakwater.store.v1.SettlingR\bsettling\x12<\n" +
 	"\tbisection\x18\n" +
-	" \x01(\v2\x1e.breakwater.store.v1.BisectionR\tbisection\x1a\\\n" +
+	" \x01(\v2\x1e.breakwater.store.v1.BisectionR\tbisection\x12B\n" +
+	"\fsuspect_runs\x18\v \x03(\v2\x1f.breakwater.store.v1.SuspectRunR\vsuspectRuns\x12\x1d\n" +
+	"\n" +
+	"last_chunk\x18\f \x01(\x03R\tlastChunk\x1a\\\n" +
 	"\fTargetsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x126\n" +
-	"\x05value\x18\x02 \x01(\v2 .breakwater.store.v1.TargetStateR\x05value:\x028\x01\"~\n" +
+	"\x05value\x18\x02 \x01(\v2 .breakwater.store.v1.TargetStateR\x05value:\x028\x01\"L\n" +
+	"\n" +
+	"SuspectRun\x12\x14\n" +
+	"\x05chunk\x18\x01 \x01(\x03R\x05chunk\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x05R\x05first\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x05R\x04size\"H\n" +
+	"\fSuspectChunk\x128\n" +
+	"\bsuspects\x18\x01 \x03(\v2\x1c.breakwater.store.v1.SuspectR\bsuspects\"~\n" +
 	"\n" +
 	"Generation\x12\x18\n" +
 	"\arelease\x18\x01 \x01(\x03R\arelease\x12\x1d\n" +
@@ -2432,7 +2666,7 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\x05Group\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x05R\x04size\x12\x14\n" +
 	"\x05hurts\x18\x02 \x01(\bR\x05hurts\x12\x16\n" +
-	"\x06paired\x18\x03 \x01(\bR\x06paired\"\xb1\v\n" +
+	"\x06paired\x18\x03 \x01(\bR\x06paired\"\xc8\v\n" +
 	"\x0fReleaseProgress\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x16\n" +
 	"\x06parent\x18\x02 \x01(\x03R\x06parent\x12@\n" +
@@ -2467,13 +2701,14 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12 \n" +
 	"\vincarnation\x18\x03 \x01(\tR\vincarnation\x12\x1a\n" +
 	"\battested\x18\x04 \x01(\bR\battested\x12\x18\n" +
-	"\afailure\x18\x05 \x01(\tR\afailure\x1a|\n" +
+	"\afailure\x18\x05 \x01(\tR\afailure\x1a\x92\x01\n" +
 	"\x04Loss\x12\x1f\n" +
 	"\vdata_center\x18\x01 \x01(\tR\n" +
 	"dataCenter\x129\n" +
 	"\n" +
 	"since_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tsinceTime\x12\x18\n" +
-	"\aexcused\x18\x03 \x01(\bR\aexcused\"Z\n" +
+	"\aexcused\x18\x03 \x01(\bR\aexcused\x12\x14\n" +
+	"\x05stuck\x18\x04 \x01(\bR\x05stuck\"Z\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -2514,7 +2749,7 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"retry_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tretryTime\x12\x1a\n" +
 	"\bfailures\x18\a \x01(\x05R\bfailures\x12)\n" +
-	"\x10settled_sequence\x18\b \x01(\x03R\x0fsettledSequence\"\xca\x03\n" +
+	"\x10settled_sequence\x18\b \x01(\x03R\x0fsettledSequence\"\xf3\x03\n" +
 	"\x10QuarantineRecord\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
@@ -2535,7 +2770,14 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\vcreate_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12#\n" +
 	"\rfrom_revision\x18\r \x01(\x03R\ffromRevision\x12\x16\n" +
-	"\x06trying\x18\x0e \x01(\bR\x06trying\"E\n" +
+	"\x06trying\x18\x0e \x01(\bR\x06trying\x12'\n" +
+	"\x0fretry_principal\x18\x0f \x01(\tR\x0eretryPrincipal\"\x8d\x01\n" +
+	"\x0eQuarantineNote\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12E\n" +
+	"\n" +
+	"quarantine\x18\x02 \x01(\v2%.breakwater.store.v1.QuarantineRecordR\n" +
+	"quarantine\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x03R\brevision\"E\n" +
 	"\x11DataCenterControl\x12\x18\n" +
 	"\adrained\x18\x01 \x01(\bR\adrained\x12\x16\n" +
 	"\x06pinned\x18\x02 \x01(\bR\x06pinned\"\xb6\x05\n" +
@@ -2606,7 +2848,7 @@ func file_breakwater_store_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_breakwater_store_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_breakwater_store_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_breakwater_store_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_breakwater_store_v1_control_proto_goTypes = []any{
 	(ReleaseProgress_State)(0),           // 0: breakwater.store.v1.ReleaseProgress.State
 	(Suspect_Origin)(0),                  // 1: breakwater.store.v1.Suspect.Origin
@@ -2614,86 +2856,93 @@ var file_breakwater_store_v1_control_proto_goTypes = []any{
 	(*HeadRecord)(nil),                   // 3: breakwater.store.v1.HeadRecord
 	(*ChannelPolicy)(nil),                // 4: breakwater.store.v1.ChannelPolicy
 	(*RolloutRecord)(nil),                // 5: breakwater.store.v1.RolloutRecord
-	(*Generation)(nil),                   // 6: breakwater.store.v1.Generation
-	(*Revert)(nil),                       // 7: breakwater.store.v1.Revert
-	(*Settling)(nil),                     // 8: breakwater.store.v1.Settling
-	(*Bisection)(nil),                    // 9: breakwater.store.v1.Bisection
-	(*ReleaseProgress)(nil),              // 10: breakwater.store.v1.ReleaseProgress
-	(*Expedite)(nil),                     // 11: breakwater.store.v1.Expedite
-	(*Suspect)(nil),                      // 12: breakwater.store.v1.Suspect
-	(*TargetState)(nil),                  // 13: breakwater.store.v1.TargetState
-	(*QuarantineRecord)(nil),             // 14: breakwater.store.v1.QuarantineRecord
-	(*DataCenterControl)(nil),            // 15: breakwater.store.v1.DataCenterControl
-	(*FleetRecord)(nil),                  // 16: breakwater.store.v1.FleetRecord
-	(*Command)(nil),                      // 17: breakwater.store.v1.Command
-	(*IncidentRecord)(nil),               // 18: breakwater.store.v1.IncidentRecord
-	(*IncidentCursor)(nil),               // 19: breakwater.store.v1.IncidentCursor
-	(*ChannelPolicy_Wave)(nil),           // 20: breakwater.store.v1.ChannelPolicy.Wave
-	nil,                                  // 21: breakwater.store.v1.RolloutRecord.TargetsEntry
-	(*Settling_Server)(nil),              // 22: breakwater.store.v1.Settling.Server
-	(*Bisection_Group)(nil),              // 23: breakwater.store.v1.Bisection.Group
-	(*ReleaseProgress_Wave)(nil),         // 24: breakwater.store.v1.ReleaseProgress.Wave
-	(*ReleaseProgress_FrozenServer)(nil), // 25: breakwater.store.v1.ReleaseProgress.FrozenServer
-	(*ReleaseProgress_Loss)(nil),         // 26: breakwater.store.v1.ReleaseProgress.Loss
-	(*FleetRecord_Server)(nil),           // 27: breakwater.store.v1.FleetRecord.Server
-	nil,                                  // 28: breakwater.store.v1.FleetRecord.Server.ReleasesEntry
-	nil,                                  // 29: breakwater.store.v1.FleetRecord.Server.StateHashesEntry
-	(*durationpb.Duration)(nil),          // 30: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),        // 31: google.protobuf.Timestamp
-	(v1.Manifest_Cause)(0),               // 32: breakwater.edge.v1.Manifest.Cause
-	(*v11.Incident)(nil),                 // 33: breakwater.v1.Incident
+	(*SuspectRun)(nil),                   // 6: breakwater.store.v1.SuspectRun
+	(*SuspectChunk)(nil),                 // 7: breakwater.store.v1.SuspectChunk
+	(*Generation)(nil),                   // 8: breakwater.store.v1.Generation
+	(*Revert)(nil),                       // 9: breakwater.store.v1.Revert
+	(*Settling)(nil),                     // 10: breakwater.store.v1.Settling
+	(*Bisection)(nil),                    // 11: breakwater.store.v1.Bisection
+	(*ReleaseProgress)(nil),              // 12: breakwater.store.v1.ReleaseProgress
+	(*Expedite)(nil),                     // 13: breakwater.store.v1.Expedite
+	(*Suspect)(nil),                      // 14: breakwater.store.v1.Suspect
+	(*TargetState)(nil),                  // 15: breakwater.store.v1.TargetState
+	(*QuarantineRecord)(nil),             // 16: breakwater.store.v1.QuarantineRecord
+	(*QuarantineNote)(nil),               // 17: breakwater.store.v1.QuarantineNote
+	(*DataCenterControl)(nil),            // 18: breakwater.store.v1.DataCenterControl
+	(*FleetRecord)(nil),                  // 19: breakwater.store.v1.FleetRecord
+	(*Command)(nil),                      // 20: breakwater.store.v1.Command
+	(*IncidentRecord)(nil),               // 21: breakwater.store.v1.IncidentRecord
+	(*IncidentCursor)(nil),               // 22: breakwater.store.v1.IncidentCursor
+	(*ChannelPolicy_Wave)(nil),           // 23: breakwater.store.v1.ChannelPolicy.Wave
+	nil,                                  // 24: breakwater.store.v1.RolloutRecord.TargetsEntry
+	(*Settling_Server)(nil),              // 25: breakwater.store.v1.Settling.Server
+	(*Bisection_Group)(nil),              // 26: breakwater.store.v1.Bisection.Group
+	(*ReleaseProgress_Wave)(nil),         // 27: breakwater.store.v1.ReleaseProgress.Wave
+	(*ReleaseProgress_FrozenServer)(nil), // 28: breakwater.store.v1.ReleaseProgress.FrozenServer
+	(*ReleaseProgress_Loss)(nil),         // 29: breakwater.store.v1.ReleaseProgress.Loss
+	(*FleetRecord_Server)(nil),           // 30: breakwater.store.v1.FleetRecord.Server
+	nil,                                  // 31: breakwater.store.v1.FleetRecord.Server.ReleasesEntry
+	nil,                                  // 32: breakwater.store.v1.FleetRecord.Server.StateHashesEntry
+	(*durationpb.Duration)(nil),          // 33: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),        // 34: google.protobuf.Timestamp
+	(v1.Manifest_Cause)(0),               // 35: breakwater.edge.v1.Manifest.Cause
+	(*v11.Incident)(nil),                 // 36: breakwater.v1.Incident
 }
 var file_breakwater_store_v1_control_proto_depIdxs = []int32{
-	20, // 0: breakwater.store.v1.ChannelPolicy.waves:type_name -> breakwater.store.v1.ChannelPolicy.Wave
-	30, // 1: breakwater.store.v1.ChannelPolicy.soak:type_name -> google.protobuf.Duration
-	10, // 2: breakwater.store.v1.RolloutRecord.releases:type_name -> breakwater.store.v1.ReleaseProgress
-	12, // 3: breakwater.store.v1.RolloutRecord.suspects:type_name -> breakwater.store.v1.Suspect
-	21, // 4: breakwater.store.v1.RolloutRecord.targets:type_name -> breakwater.store.v1.RolloutRecord.TargetsEntry
-	6,  // 5: breakwater.store.v1.RolloutRecord.generations:type_name -> breakwater.store.v1.Generation
-	7,  // 6: breakwater.store.v1.RolloutRecord.reverts:type_name -> breakwater.store.v1.Revert
-	8,  // 7: breakwater.store.v1.RolloutRecord.settling:type_name -> breakwater.store.v1.Settling
-	9,  // 8: breakwater.store.v1.RolloutRecord.bisection:type_name -> breakwater.store.v1.Bisection
-	31, // 9: breakwater.store.v1.Generation.good_time:type_name -> google.protobuf.Timestamp
-	31, // 10: breakwater.store.v1.Revert.create_time:type_name -> google.protobuf.Timestamp
-	31, // 11: breakwater.store.v1.Settling.until_time:type_name -> google.protobuf.Timestamp
-	22, // 12: breakwater.store.v1.Settling.servers:type_name -> breakwater.store.v1.Settling.Server
-	23, // 13: breakwater.store.v1.Bisection.groups:type_name -> breakwater.store.v1.Bisection.Group
-	30, // 14: breakwater.store.v1.Bisection.bake:type_name -> google.protobuf.Duration
-	0,  // 15: breakwater.store.v1.ReleaseProgress.state:type_name -> breakwater.store.v1.ReleaseProgress.State
-	24, // 16: breakwater.store.v1.ReleaseProgress.waves:type_name -> breakwater.store.v1.ReleaseProgress.Wave
-	31, // 17: breakwater.store.v1.ReleaseProgress.seal_time:type_name -> google.protobuf.Timestamp
-	31, // 18: breakwater.store.v1.ReleaseProgress.live_time:type_name -> google.protobuf.Timestamp
-	32, // 19: breakwater.store.v1.ReleaseProgress.cause:type_name -> breakwater.edge.v1.Manifest.Cause
-	11, // 20: breakwater.store.v1.ReleaseProgress.expedite:type_name -> breakwater.store.v1.Expedite
-	31, // 21: breakwater.store.v1.Expedite.request_time:type_name -> google.protobuf.Timestamp
-	31, // 22: breakwater.store.v1.Expedite.approve_time:type_name -> google.protobuf.Timestamp
-	1,  // 23: breakwater.store.v1.Suspect.origin:type_name -> breakwater.store.v1.Suspect.Origin
-	31, // 24: breakwater.store.v1.TargetState.move_time:type_name -> google.protobuf.Timestamp
-	31, // 25: breakwater.store.v1.TargetState.joined_time:type_name -> google.protobuf.Timestamp
-	31, // 26: breakwater.store.v1.TargetState.retry_time:type_name -> google.protobuf.Timestamp
-	31, // 27: breakwater.store.v1.QuarantineRecord.retry_time:type_name -> google.protobuf.Timestamp
-	31, // 28: breakwater.store.v1.QuarantineRecord.create_time:type_name -> google.protobuf.Timestamp
-	27, // 29: breakwater.store.v1.FleetRecord.servers:type_name -> breakwater.store.v1.FleetRecord.Server
-	2,  // 30: breakwater.store.v1.Command.verb:type_name -> breakwater.store.v1.Command.Verb
-	31, // 31: breakwater.store.v1.Command.create_time:type_name -> google.protobuf.Timestamp
-	33, // 32: breakwater.store.v1.IncidentRecord.incident:type_name -> breakwater.v1.Incident
-	31, // 33: breakwater.store.v1.IncidentRecord.last_harm_time:type_name -> google.protobuf.Timestamp
-	30, // 34: breakwater.store.v1.ChannelPolicy.Wave.bake:type_name -> google.protobuf.Duration
-	13, // 35: breakwater.store.v1.RolloutRecord.TargetsEntry.value:type_name -> breakwater.store.v1.TargetState
-	30, // 36: breakwater.store.v1.ReleaseProgress.Wave.bake:type_name -> google.protobuf.Duration
-	31, // 37: breakwater.store.v1.ReleaseProgress.Wave.enter_time:type_name -> google.protobuf.Timestamp
-	31, // 38: breakwater.store.v1.ReleaseProgress.Wave.pass_time:type_name -> google.protobuf.Timestamp
-	25, // 39: breakwater.store.v1.ReleaseProgress.Wave.servers:type_name -> breakwater.store.v1.ReleaseProgress.FrozenServer
-	26, // 40: breakwater.store.v1.ReleaseProgress.Wave.losses:type_name -> breakwater.store.v1.ReleaseProgress.Loss
-	31, // 41: breakwater.store.v1.ReleaseProgress.Loss.since_time:type_name -> google.protobuf.Timestamp
-	28, // 42: breakwater.store.v1.FleetRecord.Server.releases:type_name -> breakwater.store.v1.FleetRecord.Server.ReleasesEntry
-	29, // 43: breakwater.store.v1.FleetRecord.Server.state_hashes:type_name -> breakwater.store.v1.FleetRecord.Server.StateHashesEntry
-	31, // 44: breakwater.store.v1.FleetRecord.Server.last_seen_time:type_name -> google.protobuf.Timestamp
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	23, // 0: breakwater.store.v1.ChannelPolicy.waves:type_name -> breakwater.store.v1.ChannelPolicy.Wave
+	33, // 1: breakwater.store.v1.ChannelPolicy.soak:type_name -> google.protobuf.Duration
+	33, // 2: breakwater.store.v1.ChannelPolicy.patience:type_name -> google.protobuf.Duration
+	12, // 3: breakwater.store.v1.RolloutRecord.releases:type_name -> breakwater.store.v1.ReleaseProgress
+	14, // 4: breakwater.store.v1.RolloutRecord.suspects:type_name -> breakwater.store.v1.Suspect
+	24, // 5: breakwater.store.v1.RolloutRecord.targets:type_name -> breakwater.store.v1.RolloutRecord.TargetsEntry
+	8,  // 6: breakwater.store.v1.RolloutRecord.generations:type_name -> breakwater.store.v1.Generation
+	9,  // 7: breakwater.store.v1.RolloutRecord.reverts:type_name -> breakwater.store.v1.Revert
+	10, // 8: breakwater.store.v1.RolloutRecord.settling:type_name -> breakwater.store.v1.Settling
+	11, // 9: breakwater.store.v1.RolloutRecord.bisection:type_name -> breakwater.store.v1.Bisection
+	6,  // 10: breakwater.store.v1.RolloutRecord.suspect_runs:type_name -> breakwater.store.v1.SuspectRun
+	14, // 11: breakwater.store.v1.SuspectChunk.suspects:type_name -> breakwater.store.v1.Suspect
+	34, // 12: breakwater.store.v1.Generation.good_time:type_name -> google.protobuf.Timestamp
+	34, // 13: breakwater.store.v1.Revert.create_time:type_name -> google.protobuf.Timestamp
+	34, // 14: breakwater.store.v1.Settling.until_time:type_name -> google.protobuf.Timestamp
+	25, // 15: breakwater.store.v1.Settling.servers:type_name -> breakwater.store.v1.Settling.Server
+	26, // 16: breakwater.store.v1.Bisection.groups:type_name -> breakwater.store.v1.Bisection.Group
+	33, // 17: breakwater.store.v1.Bisection.bake:type_name -> google.protobuf.Duration
+	0,  // 18: breakwater.store.v1.ReleaseProgress.state:type_name -> breakwater.store.v1.ReleaseProgress.State
+	27, // 19: breakwater.store.v1.ReleaseProgress.waves:type_name -> breakwater.store.v1.ReleaseProgress.Wave
+	34, // 20: breakwater.store.v1.ReleaseProgress.seal_time:type_name -> google.protobuf.Timestamp
+	34, // 21: breakwater.store.v1.ReleaseProgress.live_time:type_name -> google.protobuf.Timestamp
+	35, // 22: breakwater.store.v1.ReleaseProgress.cause:type_name -> breakwater.edge.v1.Manifest.Cause
+	13, // 23: breakwater.store.v1.ReleaseProgress.expedite:type_name -> breakwater.store.v1.Expedite
+	34, // 24: breakwater.store.v1.Expedite.request_time:type_name -> google.protobuf.Timestamp
+	34, // 25: breakwater.store.v1.Expedite.approve_time:type_name -> google.protobuf.Timestamp
+	1,  // 26: breakwater.store.v1.Suspect.origin:type_name -> breakwater.store.v1.Suspect.Origin
+	34, // 27: breakwater.store.v1.TargetState.move_time:type_name -> google.protobuf.Timestamp
+	34, // 28: breakwater.store.v1.TargetState.joined_time:type_name -> google.protobuf.Timestamp
+	34, // 29: breakwater.store.v1.TargetState.retry_time:type_name -> google.protobuf.Timestamp
+	34, // 30: breakwater.store.v1.QuarantineRecord.retry_time:type_name -> google.protobuf.Timestamp
+	34, // 31: breakwater.store.v1.QuarantineRecord.create_time:type_name -> google.protobuf.Timestamp
+	16, // 32: breakwater.store.v1.QuarantineNote.quarantine:type_name -> breakwater.store.v1.QuarantineRecord
+	30, // 33: breakwater.store.v1.FleetRecord.servers:type_name -> breakwater.store.v1.FleetRecord.Server
+	2,  // 34: breakwater.store.v1.Command.verb:type_name -> breakwater.store.v1.Command.Verb
+	34, // 35: breakwater.store.v1.Command.create_time:type_name -> google.protobuf.Timestamp
+	36, // 36: breakwater.store.v1.IncidentRecord.incident:type_name -> breakwater.v1.Incident
+	34, // 37: breakwater.store.v1.IncidentRecord.last_harm_time:type_name -> google.protobuf.Timestamp
+	33, // 38: breakwater.store.v1.ChannelPolicy.Wave.bake:type_name -> google.protobuf.Duration
+	15, // 39: breakwater.store.v1.RolloutRecord.TargetsEntry.value:type_name -> breakwater.store.v1.TargetState
+	33, // 40: breakwater.store.v1.ReleaseProgress.Wave.bake:type_name -> google.protobuf.Duration
+	34, // 41: breakwater.store.v1.ReleaseProgress.Wave.enter_time:type_name -> google.protobuf.Timestamp
+	34, // 42: breakwater.store.v1.ReleaseProgress.Wave.pass_time:type_name -> google.protobuf.Timestamp
+	28, // 43: breakwater.store.v1.ReleaseProgress.Wave.servers:type_name -> breakwater.store.v1.ReleaseProgress.FrozenServer
+	29, // 44: breakwater.store.v1.ReleaseProgress.Wave.losses:type_name -> breakwater.store.v1.ReleaseProgress.Loss
+	34, // 45: breakwater.store.v1.ReleaseProgress.Loss.since_time:type_name -> google.protobuf.Timestamp
+	31, // 46: breakwater.store.v1.FleetRecord.Server.releases:type_name -> breakwater.store.v1.FleetRecord.Server.ReleasesEntry
+	32, // 47: breakwater.store.v1.FleetRecord.Server.state_hashes:type_name -> breakwater.store.v1.FleetRecord.Server.StateHashesEntry
+	34, // 48: breakwater.store.v1.FleetRecord.Server.last_seen_time:type_name -> google.protobuf.Timestamp
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_store_v1_control_proto_init() }
@@ -2707,7 +2956,7 @@ func file_breakwater_store_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_breakwater_store_v1_control_proto_rawDesc), len(file_breakwater_store_v1_control_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   27,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
