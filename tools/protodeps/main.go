@@ -13,6 +13,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/rpc/status"
 	_ "google.golang.org/genproto/googleapis/type/latlng"
 	_ "google.golang.org/genproto/googleapis/type/money"
+	_ "google.golang.org/genproto/googleapis/type/postaladdress"
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 

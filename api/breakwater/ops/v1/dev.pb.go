@@ -93,6 +93,64 @@ func (Bug_Effect) EnumDescriptor() ([]byte, []int) {
 	return file_breakwater_ops_v1_dev_proto_rawDescGZIP(), []int{0, 0}
 }
 
+// Behavior is what becomes of payments with a card.
+type Card_Behavior int32
+
+const (
+	// Not given; refused.
+	Card_BEHAVIOR_UNSPECIFIED Card_Behavior = 0
+	// They are paid.
+	Card_ACCEPT Card_Behavior = 1
+	// They are declined.
+	Card_DECLINE Card_Behavior = 2
+	// They wait until the customer confirms them. Giving the account a card that is accepted
+	// confirms them.
+	Card_REQUIRES_ACTION Card_Behavior = 3
+)
+
+// Enum value maps for Card_Behavior.
+var (
+	Card_Behavior_name = map[int32]string{
+		0: "BEHAVIOR_UNSPECIFIED",
+		1: "ACCEPT",
+		2: "DECLINE",
+		3: "REQUIRES_ACTION",
+	}
+	Card_Behavior_value = map[string]int32{
+		"BEHAVIOR_UNSPECIFIED": 0,
+		"ACCEPT":               1,
+		"DECLINE":              2,
+		"REQUIRES_ACTION":      3,
+	}
+)
+
+func (x Card_Behavior) Enum() *Card_Behavior {
+	p := new(Card_Behavior)
+	*p = x
+	return p
+}
+
+func (x Card_Behavior) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Card_Behavior) Descriptor() protoreflect.EnumDescriptor {
+	return file_breakwater_ops_v1_dev_proto_enumTypes[1].Descriptor()
+}
+
+func (Card_Behavior) Type() protoreflect.EnumType {
+	return &file_breakwater_ops_v1_dev_proto_enumTypes[1]
+}
+
+func (x Card_Behavior) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Card_Behavior.Descriptor instead.
+func (Card_Behavior) EnumDescriptor() ([]byte, []int) {
+	return file_breakwater_ops_v1_dev_proto_rawDescGZIP(), []int{12, 0}
+}
+
 // A Bug is a fault of every simulated data plane.
 type Bug struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -780,6 +838,134 @@ func (x *CreateLoginResponse) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// A Card is a test card.
+type Card struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's name or ID.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// What becomes of payments.
+	Behavior      Card_Behavior `protobuf:"varint,2,opt,name=behavior,proto3,enum=breakwater.ops.v1.Card_Behavior" json:"behavior,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Card) Reset() {
+	*x = Card{}
+	mi := &file_breakwater_ops_v1_dev_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Card) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Card) ProtoMessage() {}
+
+func (x *Card) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_ops_v1_dev_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Card.ProtoReflect.Descriptor instead.
+func (*Card) Descriptor() ([]byte, []int) {
+	return file_breakwater_ops_v1_dev_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Card) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Card) GetBehavior() Card_Behavior {
+	if x != nil {
+		return x.Behavior
+	}
+	return Card_BEHAVIOR_UNSPECIFIED
+}
+
+// The request of CreateCard.
+type CreateCardRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's name or ID.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// What becomes of payments.
+	Behavior Card_Behavior `protobuf:"varint,2,opt,name=behavior,proto3,enum=breakwater.ops.v1.Card_Behavior" json:"behavior,omitempty"`
+	// The idempotency key, in REST the header Idempotency-Key.
+	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Checks everything and changes nothing.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateCardRequest) Reset() {
+	*x = CreateCardRequest{}
+	mi := &file_breakwater_ops_v1_dev_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateCardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateCardRequest) ProtoMessage() {}
+
+func (x *CreateCardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_ops_v1_dev_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateCardRequest.ProtoReflect.Descriptor instead.
+func (*CreateCardRequest) Descriptor() ([]byte, []int) {
+	return file_breakwater_ops_v1_dev_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CreateCardRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *CreateCardRequest) GetBehavior() Card_Behavior {
+	if x != nil {
+		return x.Behavior
+	}
+	return Card_BEHAVIOR_UNSPECIFIED
+}
+
+func (x *CreateCardRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CreateCardRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 var File_breakwater_ops_v1_dev_proto protoreflect.FileDescriptor
 
 const file_breakwater_ops_v1_dev_proto_rawDesc = "" +
@@ -842,7 +1028,22 @@ const file_breakwater_ops_v1_dev_proto_rawDesc = "" +
 	"\x13CreateLoginResponse\x12\x16\n" +
 	"\x06secret\x18\x01 \x01(\tR\x06secret\x12;\n" +
 	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime2\xdb\b\n" +
+	"expireTime\"\xb2\x01\n" +
+	"\x04Card\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12<\n" +
+	"\bbehavior\x18\x02 \x01(\x0e2 .breakwater.ops.v1.Card.BehaviorR\bbehavior\"R\n" +
+	"\bBehavior\x12\x18\n" +
+	"\x14BEHAVIOR_UNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06ACCEPT\x10\x01\x12\v\n" +
+	"\aDECLINE\x10\x02\x12\x13\n" +
+	"\x0fREQUIRES_ACTION\x10\x03\"\xcc\x01\n" +
+	"\x11CreateCardRequest\x12&\n" +
+	"\aaccount\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18PR\aaccount\x12K\n" +
+	"\bbehavior\x18\x02 \x01(\x0e2 .breakwater.ops.v1.Card.BehaviorB\r\xe0A\x02\xbaH\a\x82\x01\x04\x10\x01 \x00R\bbehavior\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly2\xd8\t\n" +
 	"\n" +
 	"DevService\x12x\n" +
 	"\tCreateBug\x12#.breakwater.ops.v1.CreateBugRequest\x1a\x16.breakwater.ops.v1.Bug\".\xaa\xab(\x11\b\x06\x12\vbugs.create \x01\x82\xd3\xe4\x93\x02\x13:\x03bug\"\f/v1/dev/bugs\x12z\n" +
@@ -852,7 +1053,9 @@ const file_breakwater_ops_v1_dev_proto_rawDesc = "" +
 	"\x10ReviveDataCenter\x12*.breakwater.ops.v1.ReviveDataCenterRequest\x1a\x16.google.protobuf.Empty\"O\xaa\xab(\x18\b\x06\x12\x12dataCenters.revive \x01\x82\xd3\xe4\x93\x02-:\x01*\"(/v1/dev/dataCenters/{data_center}:revive\x12\x89\x01\n" +
 	"\fAdvanceClock\x12&.breakwater.ops.v1.AdvanceClockRequest\x1a\x18.breakwater.ops.v1.Clock\"7\xaa\xab(\x13\b\x06\x12\rclock.advance \x01\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/dev/clock:advance\x12p\n" +
 	"\bGetClock\x12\".breakwater.ops.v1.GetClockRequest\x1a\x18.breakwater.ops.v1.Clock\"&\xaa\xab(\r\b\x06\x12\tclock.get\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/dev/clock\x12\x8e\x01\n" +
-	"\vCreateLogin\x12%.breakwater.ops.v1.CreateLoginRequest\x1a&.breakwater.ops.v1.CreateLoginResponse\"0\xaa\xab(\x13\b\x06\x12\rlogins.create \x01\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/v1/dev/loginsBBZ@github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1;opsv1b\x06proto3"
+	"\vCreateLogin\x12%.breakwater.ops.v1.CreateLoginRequest\x1a&.breakwater.ops.v1.CreateLoginResponse\"0\xaa\xab(\x13\b\x06\x12\rlogins.create \x01\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/v1/dev/logins\x12{\n" +
+	"\n" +
+	"CreateCard\x12$.breakwater.ops.v1.CreateCardRequest\x1a\x17.breakwater.ops.v1.Card\".\xaa\xab(\x12\b\x06\x12\fcards.create \x01\x82\xd3\xe4\x93\x02\x12:\x01*\"\r/v1/dev/cardsBBZ@github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1;opsv1b\x06proto3"
 
 var (
 	file_breakwater_ops_v1_dev_proto_rawDescOnce sync.Once
@@ -866,56 +1069,63 @@ func file_breakwater_ops_v1_dev_proto_rawDescGZIP() []byte {
 	return file_breakwater_ops_v1_dev_proto_rawDescData
 }
 
-var file_breakwater_ops_v1_dev_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_breakwater_ops_v1_dev_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_breakwater_ops_v1_dev_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_breakwater_ops_v1_dev_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_breakwater_ops_v1_dev_proto_goTypes = []any{
 	(Bug_Effect)(0),                 // 0: breakwater.ops.v1.Bug.Effect
-	(*Bug)(nil),                     // 1: breakwater.ops.v1.Bug
-	(*CreateBugRequest)(nil),        // 2: breakwater.ops.v1.CreateBugRequest
-	(*ListBugsRequest)(nil),         // 3: breakwater.ops.v1.ListBugsRequest
-	(*ListBugsResponse)(nil),        // 4: breakwater.ops.v1.ListBugsResponse
-	(*DeleteBugRequest)(nil),        // 5: breakwater.ops.v1.DeleteBugRequest
-	(*KillDataCenterRequest)(nil),   // 6: breakwater.ops.v1.KillDataCenterRequest
-	(*ReviveDataCenterRequest)(nil), // 7: breakwater.ops.v1.ReviveDataCenterRequest
-	(*AdvanceClockRequest)(nil),     // 8: breakwater.ops.v1.AdvanceClockRequest
-	(*GetClockRequest)(nil),         // 9: breakwater.ops.v1.GetClockRequest
-	(*Clock)(nil),                   // 10: breakwater.ops.v1.Clock
-	(*CreateLoginRequest)(nil),      // 11: breakwater.ops.v1.CreateLoginRequest
-	(*CreateLoginResponse)(nil),     // 12: breakwater.ops.v1.CreateLoginResponse
-	(*durationpb.Duration)(nil),     // 13: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 14: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),           // 15: google.protobuf.Empty
+	(Card_Behavior)(0),              // 1: breakwater.ops.v1.Card.Behavior
+	(*Bug)(nil),                     // 2: breakwater.ops.v1.Bug
+	(*CreateBugRequest)(nil),        // 3: breakwater.ops.v1.CreateBugRequest
+	(*ListBugsRequest)(nil),         // 4: breakwater.ops.v1.ListBugsRequest
+	(*ListBugsResponse)(nil),        // 5: breakwater.ops.v1.ListBugsResponse
+	(*DeleteBugRequest)(nil),        // 6: breakwater.ops.v1.DeleteBugRequest
+	(*KillDataCenterRequest)(nil),   // 7: breakwater.ops.v1.KillDataCenterRequest
+	(*ReviveDataCenterRequest)(nil), // 8: breakwater.ops.v1.ReviveDataCenterRequest
+	(*AdvanceClockRequest)(nil),     // 9: breakwater.ops.v1.AdvanceClockRequest
+	(*GetClockRequest)(nil),         // 10: breakwater.ops.v1.GetClockRequest
+	(*Clock)(nil),                   // 11: breakwater.ops.v1.Clock
+	(*CreateLoginRequest)(nil),      // 12: breakwater.ops.v1.CreateLoginRequest
+	(*CreateLoginResponse)(nil),     // 13: breakwater.ops.v1.CreateLoginResponse
+	(*Card)(nil),                    // 14: breakwater.ops.v1.Card
+	(*CreateCardRequest)(nil),       // 15: breakwater.ops.v1.CreateCardRequest
+	(*durationpb.Duration)(nil),     // 16: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 17: google.protobuf.Timestamp
+	(*emptypb.Empty)(nil),           // 18: google.protobuf.Empty
 }
 var file_breakwater_ops_v1_dev_proto_depIdxs = []int32{
 	0,  // 0: breakwater.ops.v1.Bug.effect:type_name -> breakwater.ops.v1.Bug.Effect
-	13, // 1: breakwater.ops.v1.Bug.after:type_name -> google.protobuf.Duration
-	1,  // 2: breakwater.ops.v1.CreateBugRequest.bug:type_name -> breakwater.ops.v1.Bug
-	1,  // 3: breakwater.ops.v1.ListBugsResponse.bugs:type_name -> breakwater.ops.v1.Bug
-	13, // 4: breakwater.ops.v1.AdvanceClockRequest.by:type_name -> google.protobuf.Duration
-	14, // 5: breakwater.ops.v1.AdvanceClockRequest.to:type_name -> google.protobuf.Timestamp
-	14, // 6: breakwater.ops.v1.Clock.now:type_name -> google.protobuf.Timestamp
-	14, // 7: breakwater.ops.v1.CreateLoginResponse.expire_time:type_name -> google.protobuf.Timestamp
-	2,  // 8: breakwater.ops.v1.DevService.CreateBug:input_type -> breakwater.ops.v1.CreateBugRequest
-	3,  // 9: breakwater.ops.v1.DevService.ListBugs:input_type -> breakwater.ops.v1.ListBugsRequest
-	5,  // 10: breakwater.ops.v1.DevService.DeleteBug:input_type -> breakwater.ops.v1.DeleteBugRequest
-	6,  // 11: breakwater.ops.v1.DevService.KillDataCenter:input_type -> breakwater.ops.v1.KillDataCenterRequest
-	7,  // 12: breakwater.ops.v1.DevService.ReviveDataCenter:input_type -> breakwater.ops.v1.ReviveDataCenterRequest
-	8,  // 13: breakwater.ops.v1.DevService.AdvanceClock:input_type -> breakwater.ops.v1.AdvanceClockRequest
-	9,  // 14: breakwater.ops.v1.DevService.GetClock:input_type -> breakwater.ops.v1.GetClockRequest
-	11, // 15: breakwater.ops.v1.DevService.CreateLogin:input_type -> breakwater.ops.v1.CreateLoginRequest
-	1,  // 16: breakwater.ops.v1.DevService.CreateBug:output_type -> breakwater.ops.v1.Bug
-	4,  // 17: breakwater.ops.v1.DevService.ListBugs:output_type -> breakwater.ops.v1.ListBugsResponse
-	15, // 18: breakwater.ops.v1.DevService.DeleteBug:output_type -> google.protobuf.Empty
-	15, // 19: breakwater.ops.v1.DevService.KillDataCenter:output_type -> google.protobuf.Empty
-	15, // 20: breakwater.ops.v1.DevService.ReviveDataCenter:output_type -> google.protobuf.Empty
-	10, // 21: breakwater.ops.v1.DevService.AdvanceClock:output_type -> breakwater.ops.v1.Clock
-	10, // 22: breakwater.ops.v1.DevService.GetClock:output_type -> breakwater.ops.v1.Clock
-	12, // 23: breakwater.ops.v1.DevService.CreateLogin:output_type -> breakwater.ops.v1.CreateLoginResponse
-	16, // [16:24] is the sub-list for method output_type
-	8,  // [8:16] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	16, // 1: breakwater.ops.v1.Bug.after:type_name -> google.protobuf.Duration
+	2,  // 2: breakwater.ops.v1.CreateBugRequest.bug:type_name -> breakwater.ops.v1.Bug
+	2,  // 3: breakwater.ops.v1.ListBugsResponse.bugs:type_name -> breakwater.ops.v1.Bug
+	16, // 4: breakwater.ops.v1.AdvanceClockRequest.by:type_name -> google.protobuf.Duration
+	17, // 5: breakwater.ops.v1.AdvanceClockRequest.to:type_name -> google.protobuf.Timestamp
+	17, // 6: breakwater.ops.v1.Clock.now:type_name -> google.protobuf.Timestamp
+	17, // 7: breakwater.ops.v1.CreateLoginResponse.expire_time:type_name -> google.protobuf.Timestamp
+	1,  // 8: breakwater.ops.v1.Card.behavior:type_name -> breakwater.ops.v1.Card.Behavior
+	1,  // 9: breakwater.ops.v1.CreateCardRequest.behavior:type_name -> breakwater.ops.v1.Card.Behavior
+	3,  // 10: breakwater.ops.v1.DevService.CreateBug:input_type -> breakwater.ops.v1.CreateBugRequest
+	4,  // 11: breakwater.ops.v1.DevService.ListBugs:input_type -> breakwater.ops.v1.ListBugsRequest
+	6,  // 12: breakwater.ops.v1.DevService.DeleteBug:input_type -> breakwater.ops.v1.DeleteBugRequest
+	7,  // 13: breakwater.ops.v1.DevService.KillDataCenter:input_type -> breakwater.ops.v1.KillDataCenterRequest
+	8,  // 14: breakwater.ops.v1.DevService.ReviveDataCenter:input_type -> breakwater.ops.v1.ReviveDataCenterRequest
+	9,  // 15: breakwater.ops.v1.DevService.AdvanceClock:input_type -> breakwater.ops.v1.AdvanceClockRequest
+	10, // 16: breakwater.ops.v1.DevService.GetClock:input_type -> breakwater.ops.v1.GetClockRequest
+	12, // 17: breakwater.ops.v1.DevService.CreateLogin:input_type -> breakwater.ops.v1.CreateLoginRequest
+	15, // 18: breakwater.ops.v1.DevService.CreateCard:input_type -> breakwater.ops.v1.CreateCardRequest
+	2,  // 19: breakwater.ops.v1.DevService.CreateBug:output_type -> breakwater.ops.v1.Bug
+	5,  // 20: breakwater.ops.v1.DevService.ListBugs:output_type -> breakwater.ops.v1.ListBugsResponse
+	18, // 21: breakwater.ops.v1.DevService.DeleteBug:output_type -> google.protobuf.Empty
+	18, // 22: breakwater.ops.v1.DevService.KillDataCenter:output_type -> google.protobuf.Empty
+	18, // 23: breakwater.ops.v1.DevService.ReviveDataCenter:output_type -> google.protobuf.Empty
+	11, // 24: breakwater.ops.v1.DevService.AdvanceClock:output_type -> breakwater.ops.v1.Clock
+	11, // 25: breakwater.ops.v1.DevService.GetClock:output_type -> breakwater.ops.v1.Clock
+	13, // 26: breakwater.ops.v1.DevService.CreateLogin:output_type -> breakwater.ops.v1.CreateLoginResponse
+	14, // 27: breakwater.ops.v1.DevService.CreateCard:output_type -> breakwater.ops.v1.Card
+	19, // [19:28] is the sub-list for method output_type
+	10, // [10:19] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_ops_v1_dev_proto_init() }
@@ -928,8 +1138,8 @@ func file_breakwater_ops_v1_dev_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_breakwater_ops_v1_dev_proto_rawDesc), len(file_breakwater_ops_v1_dev_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   12,
+			NumEnums:      2,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

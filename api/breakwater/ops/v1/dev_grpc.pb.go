@@ -28,6 +28,7 @@ const (
 	DevService_AdvanceClock_FullMethodName     = "/breakwater.ops.v1.DevService/AdvanceClock"
 	DevService_GetClock_FullMethodName         = "/breakwater.ops.v1.DevService/GetClock"
 	DevService_CreateLogin_FullMethodName      = "/breakwater.ops.v1.DevService/CreateLogin"
+	DevService_CreateCard_FullMethodName       = "/breakwater.ops.v1.DevService/CreateCard"
 )
 
 // DevServiceClient is the client API for DevService service.
@@ -55,6 +56,9 @@ type DevServiceClient interface {
 	// CreateLogin makes a login of a person, as a production server's identity provider
 	// would.
 	CreateLogin(ctx context.Context, in *CreateLoginRequest, opts ...grpc.CallOption) (*CreateLoginResponse, error)
+	// CreateCard gives an account the test card that it pays with from now on. Accounts begin
+	// with one that is accepted. It exists where payments are kept locally.
+	CreateCard(ctx context.Context, in *CreateCardRequest, opts ...grpc.CallOption) (*Card, error)
 }
 
 type devServiceClient struct {
@@ -145,6 +149,16 @@ func (c *devServiceClient) CreateLogin(ctx context.Context, in *CreateLoginReque
 	return out, nil
 }
 
+func (c *devServiceClient) CreateCard(ctx context.Context, in *CreateCardRequest, opts ...grpc.CallOption) (*Card, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Card)
+	err := c.cc.Invoke(ctx, DevService_CreateCard_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DevServiceServer is the server API for DevService service.
 // All implementations must embed UnimplementedDevServiceServer
 // for forward compatibility.
@@ -170,6 +184,9 @@ type DevServiceServer interface {
 	// CreateLogin makes a login of a person, as a production server's identity provider
 	// would.
 	CreateLogin(context.Context, *CreateLoginRequest) (*CreateLoginResponse, error)
+	// CreateCard gives an account the test card that it pays with from now on. Accounts begin
+	// with one that is accepted. It exists where payments are kept locally.
+	CreateCard(context.Context, *CreateCardRequest) (*Card, error)
 	mustEmbedUnimplementedDevServiceServer()
 }
 
@@ -203,6 +220,9 @@ func (UnimplementedDevServiceServer) GetClock(context.Context, *GetClockRequest)
 }
 func (UnimplementedDevServiceServer) CreateLogin(context.Context, *CreateLoginRequest) (*CreateLoginResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateLogin not implemented")
+}
+func (UnimplementedDevServiceServer) CreateCard(context.Context, *CreateCardRequest) (*Card, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateCard not implemented")
 }
 func (UnimplementedDevServiceServer) mustEmbedUnimplementedDevServiceServer() {}
 func (UnimplementedDevServiceServer) testEmbeddedByValue()                    {}
@@ -369,6 +389,24 @@ func _DevService_CreateLogin_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DevService_CreateCard_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateCardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DevServiceServer).CreateCard(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DevService_CreateCard_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DevServiceServer).CreateCard(ctx, req.(*CreateCardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // DevService_ServiceDesc is the grpc.ServiceDesc for DevService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -407,6 +445,10 @@ var DevService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateLogin",
 			Handler:    _DevService_CreateLogin_Handler,
+		},
+		{
+			MethodName: "CreateCard",
+			Handler:    _DevService_CreateCard_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -216,8 +216,10 @@ type SiteRecord struct {
 	// The versions before the newest one, newest first, at most 32: with them the
 	// propagation of a version is answered from the cache alone.
 	RecentVersions []*VersionRevision `protobuf:"bytes,9,rep,name=recent_versions,json=recentVersions,proto3" json:"recent_versions,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What the plan's last fall switched off.
+	Parked        *Parked `protobuf:"bytes,10,opt,name=parked,proto3" json:"parked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SiteRecord) Reset() {
@@ -309,6 +311,13 @@ func (x *SiteRecord) GetVersionRevision() int64 {
 func (x *SiteRecord) GetRecentVersions() []*VersionRevision {
 	if x != nil {
 		return x.RecentVersions
+	}
+	return nil
+}
+
+func (x *SiteRecord) GetParked() *Parked {
+	if x != nil {
+		return x.Parked
 	}
 	return nil
 }
@@ -859,7 +868,11 @@ type OutboxItem struct {
 	// When it is tried next.
 	NextTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=next_time,json=nextTime,proto3" json:"next_time,omitempty"`
 	// Why the last try failed.
-	LastError     string `protobuf:"bytes,6,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	LastError string `protobuf:"bytes,6,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// What it is about, such as an account's ID, for operators.
+	Subject string `protobuf:"bytes,7,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Whether it was given up: operators decide.
+	Dead          bool `protobuf:"varint,8,opt,name=dead,proto3" json:"dead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -934,6 +947,20 @@ func (x *OutboxItem) GetLastError() string {
 		return x.LastError
 	}
 	return ""
+}
+
+func (x *OutboxItem) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *OutboxItem) GetDead() bool {
+	if x != nil {
+		return x.Dead
+	}
+	return false
 }
 
 // LoginRecord is a login of a person in a development server.
@@ -1114,7 +1141,7 @@ var File_breakwater_store_v1_registry_proto protoreflect.FileDescriptor
 
 const file_breakwater_store_v1_registry_proto_rawDesc = "" +
 	"\n" +
-	"\"breakwater/store/v1/registry.proto\x12\x13breakwater.store.v1\x1a\"breakwater/edge/v1/documents.proto\x1a\x1ebreakwater/ops/v1/limits.proto\x1a\x1cbreakwater/v1/accounts.proto\x1a\x18breakwater/v1/apps.proto\x1a\x19breakwater/v1/audit.proto\x1a\x17breakwater/v1/dns.proto\x1a\x1bbreakwater/v1/members.proto\x1a\x19breakwater/v1/sites.proto\x1a\x1abreakwater/v1/tokens.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"A\n" +
+	"\"breakwater/store/v1/registry.proto\x12\x13breakwater.store.v1\x1a\"breakwater/edge/v1/documents.proto\x1a\x1ebreakwater/ops/v1/limits.proto\x1a!breakwater/store/v1/billing.proto\x1a\x1cbreakwater/v1/accounts.proto\x1a\x18breakwater/v1/apps.proto\x1a\x19breakwater/v1/audit.proto\x1a\x17breakwater/v1/dns.proto\x1a\x1bbreakwater/v1/members.proto\x1a\x19breakwater/v1/sites.proto\x1a\x1abreakwater/v1/tokens.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"A\n" +
 	"\rAccountRecord\x120\n" +
 	"\aaccount\x18\x01 \x01(\v2\x16.breakwater.v1.AccountR\aaccount\"=\n" +
 	"\fMemberRecord\x12-\n" +
@@ -1124,7 +1151,7 @@ const file_breakwater_store_v1_registry_proto_rawDesc = "" +
 	"\rsecret_sha256\x18\x02 \x01(\fR\fsecretSha256\x12!\n" +
 	"\fmaker_member\x18\x03 \x01(\tR\vmakerMember\x12\x1f\n" +
 	"\vmaker_token\x18\x04 \x01(\tR\n" +
-	"makerToken\"\xdb\x03\n" +
+	"makerToken\"\x90\x04\n" +
 	"\n" +
 	"SiteRecord\x12'\n" +
 	"\x04site\x18\x01 \x01(\v2\x13.breakwater.v1.SiteR\x04site\x121\n" +
@@ -1135,7 +1162,9 @@ const file_breakwater_store_v1_registry_proto_rawDesc = "" +
 	"\x0eoldest_version\x18\x06 \x01(\x03R\roldestVersion\x12=\n" +
 	"\frecheck_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vrecheckTime\x12)\n" +
 	"\x10version_revision\x18\b \x01(\x03R\x0fversionRevision\x12M\n" +
-	"\x0frecent_versions\x18\t \x03(\v2$.breakwater.store.v1.VersionRevisionR\x0erecentVersions\"G\n" +
+	"\x0frecent_versions\x18\t \x03(\v2$.breakwater.store.v1.VersionRevisionR\x0erecentVersions\x123\n" +
+	"\x06parked\x18\n" +
+	" \x01(\v2\x1b.breakwater.store.v1.ParkedR\x06parked\"G\n" +
 	"\x0fVersionRevision\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x03R\aversion\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\"\xe1\x02\n" +
@@ -1176,7 +1205,7 @@ const file_breakwater_store_v1_registry_proto_rawDesc = "" +
 	"\bresponse\x18\x03 \x01(\fR\bresponse\x12\x16\n" +
 	"\x06sealed\x18\x04 \x01(\bR\x06sealed\x12\x1f\n" +
 	"\verased_with\x18\x05 \x01(\tR\n" +
-	"erasedWith\"\xeb\x01\n" +
+	"erasedWith\"\x99\x02\n" +
 	"\n" +
 	"OutboxItem\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
@@ -1186,7 +1215,9 @@ const file_breakwater_store_v1_registry_proto_rawDesc = "" +
 	"\battempts\x18\x04 \x01(\x05R\battempts\x127\n" +
 	"\tnext_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bnextTime\x12\x1d\n" +
 	"\n" +
-	"last_error\x18\x06 \x01(\tR\tlastError\"\x85\x01\n" +
+	"last_error\x18\x06 \x01(\tR\tlastError\x12\x18\n" +
+	"\asubject\x18\a \x01(\tR\asubject\x12\x12\n" +
+	"\x04dead\x18\b \x01(\bR\x04dead\"\x85\x01\n" +
 	"\vLoginRecord\x12\x14\n" +
 	"\x05email\x18\x01 \x01(\tR\x05email\x12#\n" +
 	"\rsecret_sha256\x18\x02 \x01(\fR\fsecretSha256\x12;\n" +
@@ -1231,10 +1262,11 @@ var file_breakwater_store_v1_registry_proto_goTypes = []any{
 	(*v1.SiteConfig)(nil),         // 21: breakwater.v1.SiteConfig
 	(*v11.PurgeDocument)(nil),     // 22: breakwater.edge.v1.PurgeDocument
 	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*v1.DnsRecord)(nil),          // 24: breakwater.v1.DnsRecord
-	(*v1.App)(nil),                // 25: breakwater.v1.App
-	(*v12.Limits)(nil),            // 26: breakwater.ops.v1.Limits
-	(*v1.AuditEvent)(nil),         // 27: breakwater.v1.AuditEvent
+	(*Parked)(nil),                // 24: breakwater.store.v1.Parked
+	(*v1.DnsRecord)(nil),          // 25: breakwater.v1.DnsRecord
+	(*v1.App)(nil),                // 26: breakwater.v1.App
+	(*v12.Limits)(nil),            // 27: breakwater.ops.v1.Limits
+	(*v1.AuditEvent)(nil),         // 28: breakwater.v1.AuditEvent
 }
 var file_breakwater_store_v1_registry_proto_depIdxs = []int32{
 	17, // 0: breakwater.store.v1.AccountRecord.account:type_name -> breakwater.v1.Account
@@ -1245,22 +1277,23 @@ var file_breakwater_store_v1_registry_proto_depIdxs = []int32{
 	22, // 5: breakwater.store.v1.SiteRecord.purges:type_name -> breakwater.edge.v1.PurgeDocument
 	23, // 6: breakwater.store.v1.SiteRecord.recheck_time:type_name -> google.protobuf.Timestamp
 	4,  // 7: breakwater.store.v1.SiteRecord.recent_versions:type_name -> breakwater.store.v1.VersionRevision
-	15, // 8: breakwater.store.v1.DomainRecord.claims:type_name -> breakwater.store.v1.DomainRecord.Claim
-	16, // 9: breakwater.store.v1.DomainRecord.retired:type_name -> breakwater.store.v1.DomainRecord.Retired
-	24, // 10: breakwater.store.v1.ZoneRecord.records:type_name -> breakwater.v1.DnsRecord
-	24, // 11: breakwater.store.v1.ZoneChunk.records:type_name -> breakwater.v1.DnsRecord
-	25, // 12: breakwater.store.v1.AppRecord.app:type_name -> breakwater.v1.App
-	26, // 13: breakwater.store.v1.LimitsRecord.limits:type_name -> breakwater.ops.v1.Limits
-	27, // 14: breakwater.store.v1.AuditSegment.events:type_name -> breakwater.v1.AuditEvent
-	23, // 15: breakwater.store.v1.OutboxItem.create_time:type_name -> google.protobuf.Timestamp
-	23, // 16: breakwater.store.v1.OutboxItem.next_time:type_name -> google.protobuf.Timestamp
-	23, // 17: breakwater.store.v1.LoginRecord.expire_time:type_name -> google.protobuf.Timestamp
-	23, // 18: breakwater.store.v1.DomainRecord.Retired.until:type_name -> google.protobuf.Timestamp
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	24, // 8: breakwater.store.v1.SiteRecord.parked:type_name -> breakwater.store.v1.Parked
+	15, // 9: breakwater.store.v1.DomainRecord.claims:type_name -> breakwater.store.v1.DomainRecord.Claim
+	16, // 10: breakwater.store.v1.DomainRecord.retired:type_name -> breakwater.store.v1.DomainRecord.Retired
+	25, // 11: breakwater.store.v1.ZoneRecord.records:type_name -> breakwater.v1.DnsRecord
+	25, // 12: breakwater.store.v1.ZoneChunk.records:type_name -> breakwater.v1.DnsRecord
+	26, // 13: breakwater.store.v1.AppRecord.app:type_name -> breakwater.v1.App
+	27, // 14: breakwater.store.v1.LimitsRecord.limits:type_name -> breakwater.ops.v1.Limits
+	28, // 15: breakwater.store.v1.AuditSegment.events:type_name -> breakwater.v1.AuditEvent
+	23, // 16: breakwater.store.v1.OutboxItem.create_time:type_name -> google.protobuf.Timestamp
+	23, // 17: breakwater.store.v1.OutboxItem.next_time:type_name -> google.protobuf.Timestamp
+	23, // 18: breakwater.store.v1.LoginRecord.expire_time:type_name -> google.protobuf.Timestamp
+	23, // 19: breakwater.store.v1.DomainRecord.Retired.until:type_name -> google.protobuf.Timestamp
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_store_v1_registry_proto_init() }
@@ -1268,6 +1301,7 @@ func file_breakwater_store_v1_registry_proto_init() {
 	if File_breakwater_store_v1_registry_proto != nil {
 		return
 	}
+	file_breakwater_store_v1_billing_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
