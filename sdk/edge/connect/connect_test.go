@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -171,7 +172,8 @@ func TestSilenceEndsTheStream(t *testing.T) {
 		if err == nil {
 			err = stream.Send(&edgev1.ReportRequest{})
 		}
-		if err != nil {
+		// A replica that answered and ended is not sent to; what it said is received.
+		if err != nil && !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
 		return stream

@@ -10,10 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jonboulle/clockwork"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 
 	"github.com/breakwater-cdn/breakwater/sdk/edge"
 )
@@ -25,6 +24,12 @@ type EtcdConfig struct {
 	TLS       Files
 	// Username turns on password authentication; the password is what PasswordFile holds.
 	Username, PasswordFile string
+	// Clock times pauses between connections; nil means the real one. Random returns
+	// numbers in [0,1) that keep agents apart; nil means the runtime's. Dial makes
+	// connections; nil means the network's, which asks no proxy.
+	Clock  clockwork.Clock
+	Random func() float64
+	Dial   Dial
 }
 
 // Etcd is a client that connects when it is first used, and again when that failed: a
@@ -52,15 +57,12 @@ func OpenEtcd(cfg EtcdConfig) (*Etcd, error) {
 	if len(cfg.Endpoints) == 0 {
 		return nil, errors.New("connect: etcd: no endpoint")
 	}
-	retry := backoff.DefaultConfig
-	retry.BaseDelay, retry.MaxDelay = 100*time.Millisecond, retryWithin
+	attempts := newPace(cfg.Clock, cfg.Random, cfg.Dial, etcdWindow, etcdWindowMost)
 	out := clientv3.Config{
 		Endpoints: cfg.Endpoints, Username: cfg.Username, DialTimeout: etcdDial,
 		DialKeepAliveTime: etcdPing, DialKeepAliveTimeout: etcdPingTimeout,
-		Logger: zap.NewNop(), // the agent logs what fails
-		DialOptions: []grpc.DialOption{
-			grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: etcdDial}),
-		},
+		Logger:      zap.NewNop(), // the agent logs what fails
+		DialOptions: attempts.options(),
 	}
 	if cfg.PasswordFile != "" {
 		b, err := os.ReadFile(cfg.PasswordFile)

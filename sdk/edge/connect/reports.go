@@ -8,7 +8,6 @@ import (
 
 	"github.com/jonboulle/clockwork"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/resolver"
@@ -21,8 +20,12 @@ type ReportsConfig struct {
 	Addresses []string
 	// TLS identifies the server: its certificate names the data center and the server.
 	TLS Files
-	// Clock times silence; nil means the real one.
+	// Clock times silence and pauses; nil means the real one.
 	Clock clockwork.Clock
+	// Random returns numbers in [0,1) that keep agents apart; nil means the runtime's. Dial
+	// makes connections; nil means the network's, which asks no proxy.
+	Random func() float64
+	Dial   Dial
 }
 
 // Only the leader takes reports, and any replica may lead. With this policy each new
@@ -34,9 +37,10 @@ const (
 	// A replica that is cut off does not close its connections: pings find it.
 	pingAfter   = 10 * time.Second
 	pingTimeout = 3 * time.Second
-	// connectWithin bounds one attempt, retryWithin the pause between two.
+	// connectWithin bounds one attempt once its turn came; retryAfter is the least pause
+	// between two.
 	connectWithin = 3 * time.Second
-	retryWithin   = 2 * time.Second
+	retryAfter    = 50 * time.Millisecond
 )
 
 // OpenReports returns a connection to whichever replica is next. It connects when it is
@@ -49,9 +53,8 @@ func OpenReports(cfg ReportsConfig) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: reports: %w", err)
 	}
-	if cfg.Clock == nil {
-		cfg.Clock = clockwork.NewRealClock()
-	}
+	attempts := newPace(cfg.Clock, cfg.Random, cfg.Dial, reportWindow, reportWindowMost)
+	hints := &heed{clock: attempts.clock, random: attempts.random}
 	replicas := manual.NewBuilderWithScheme("breakwater")
 	state := resolver.State{}
 	for _, a := range cfg.Addresses {
@@ -61,16 +64,13 @@ func OpenReports(cfg ReportsConfig) (*grpc.ClientConn, error) {
 		})
 	}
 	replicas.InitialState(state)
-	retry := backoff.DefaultConfig
-	retry.BaseDelay, retry.MaxDelay = 100*time.Millisecond, retryWithin
-	conn, err := grpc.NewClient("breakwater:///reports",
+	conn, err := grpc.NewClient("breakwater:///reports", append(attempts.options(),
 		grpc.WithResolvers(replicas),
 		grpc.WithDefaultServiceConfig(nextReplica),
 		grpc.WithTransportCredentials(credentials.NewTLS(files)),
-		grpc.WithStreamInterceptor(endSilent(cfg.Clock)),
+		grpc.WithChainStreamInterceptor(hints.intercept, endSilent(attempts.clock)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout}),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: connectWithin}),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect: reports: %w", err)
 	}
