@@ -65,6 +65,7 @@ type Feed struct {
 	cluster   uint64
 	revision  int64 // the highest one seen
 	watched   int64 // the highest one of an event
+	resume    int64 // where a watch goes on; zero after a gap
 	epoch     int
 	connected bool
 }
@@ -151,33 +152,60 @@ func (f *Feed) Done(c wire.Channel, n int64, sums map[wire.Sum][]byte) {
 
 var errCompacted = errors.New("edge feed: the watch's revision is compacted")
 
+// longestPause is an attempt whose pause is the longest there is.
+const longestPause = 1 << 10
+
 // Run lists and watches until ctx ends.
 func (f *Feed) Run(ctx context.Context) {
 	for attempt := 0; ctx.Err() == nil; {
 		began := f.cfg.Clock.Now()
-		from, err := f.list(ctx)
-		if err == nil {
-			f.setConnected(true)
-			err = f.watch(ctx, from+1)
-			f.setConnected(false)
-		}
+		err := f.follow(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if f.cfg.Clock.Since(began) > time.Minute {
 			attempt = 0
 		}
-		if !errors.Is(err, errCompacted) {
-			f.cfg.Logger.Info("edge feed: interrupted", "error", err)
-		}
-		timer := f.cfg.Clock.NewTimer(f.cfg.Pause(attempt))
+		pause := f.cfg.Pause(attempt)
 		attempt++
+		if errors.Is(err, errCompacted) {
+			pause = f.cfg.Pause(longestPause)
+		}
+		f.cfg.Logger.Info("edge feed: interrupted", "error", err)
+		timer := f.cfg.Clock.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 		case <-timer.Chan():
 		}
 		timer.Stop()
 	}
+}
+
+// follow watches from where the watch before was interrupted, or from a new list, until
+// something ends it.
+func (f *Feed) follow(ctx context.Context) error {
+	from := f.resumeAt()
+	if from == 0 {
+		listed, err := f.list(ctx)
+		if err != nil {
+			return err
+		}
+		from = listed + 1
+	}
+	err := f.watch(ctx, from)
+	f.setConnected(false)
+	if !errors.Is(err, errInterrupted) {
+		f.mu.Lock()
+		f.resume = 0
+		f.mu.Unlock()
+	}
+	return err
+}
+
+func (f *Feed) resumeAt() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.resume
 }
 
 func (f *Feed) setConnected(connected bool) {

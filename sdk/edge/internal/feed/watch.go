@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
@@ -17,7 +20,9 @@ import (
 var (
 	errRestored = errors.New("edge feed: the cluster is another one, or was restored from a backup")
 	errSilent   = errors.New("edge feed: the watch does not tell what changed")
-	errEnded    = errors.New("edge feed: the watch ended")
+	// errInterrupted is in every error after which a watch goes on where it was.
+	errInterrupted = errors.New("edge feed: interrupted")
+	errEnded       = fmt.Errorf("%w: the watch ended", errInterrupted)
 )
 
 // list reads the targets, and what became of rejected releases, and returns the revision
@@ -51,6 +56,7 @@ func (f *Feed) list(ctx context.Context) (int64, error) {
 	f.cluster = resp.Header.GetClusterId()
 	f.advance(resp.Header.GetRevision())
 	f.watched = resp.Header.GetRevision()
+	f.resume = resp.Header.GetRevision() + 1
 	for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
 		f.setTarget(kv, true)
 	}
@@ -103,9 +109,16 @@ func parseTarget(key wire.EdgeKey, value []byte) (Target, error) {
 // watch follows edge/ until something ends it.
 func (f *Feed) watch(ctx context.Context, from int64) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	var opening sync.WaitGroup
+	defer opening.Wait()
 	defer cancel()
-	events := f.cfg.Etcd.Watch(ctx, wire.EdgePrefix,
-		clientv3.WithPrefix(), clientv3.WithRev(from), clientv3.WithProgressNotify(), clientv3.WithFragment())
+	// To open blocks until etcd answers: heartbeats find out meanwhile that it does not.
+	opened := make(chan clientv3.WatchChan, 1)
+	opening.Go(func() {
+		opened <- f.cfg.Etcd.Watch(ctx, wire.EdgePrefix,
+			clientv3.WithPrefix(), clientv3.WithRev(from), clientv3.WithProgressNotify(), clientv3.WithFragment())
+	})
+	var events clientv3.WatchChan
 	// The first wait is random within one period, so that agents that came together do not
 	// stay together.
 	beat := f.cfg.Clock.NewTimer(f.cfg.Pause(0) + f.cfg.Heartbeat)
@@ -115,6 +128,8 @@ func (f *Feed) watch(ctx context.Context, from int64) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case events = <-opened:
+			f.setConnected(true)
 		case resp, ok := <-events:
 			if err := f.take(resp, ok); err != nil {
 				return err
@@ -150,7 +165,11 @@ func (f *Feed) take(resp clientv3.WatchResponse, ok bool) error {
 	case resp.CompactRevision != 0:
 		return errCompacted
 	case resp.Err() != nil:
-		return fmt.Errorf("edge feed: watch: %w", resp.Err())
+		err := resp.Err()
+		if status, ok := errors.AsType[rpctypes.EtcdError](err); ok && status.Code() == codes.Unavailable {
+			return fmt.Errorf("%w: %w", errInterrupted, err) // no leader, say
+		}
+		return fmt.Errorf("edge feed: watch: %w", err)
 	}
 	if err := f.takeEvents(resp); err != nil {
 		return err
@@ -173,9 +192,13 @@ func (f *Feed) takeEvents(resp clientv3.WatchResponse) error {
 	}
 	f.cluster = resp.Header.GetClusterId()
 	f.advance(resp.Header.GetRevision())
+	if resp.IsProgressNotify() {
+		f.resume = max(f.resume, resp.Header.GetRevision()+1)
+	}
 	for _, event := range resp.Events {
 		modified := (*mvccpb.Event)(event).GetKv().GetModRevision()
 		f.watched = max(f.watched, modified)
+		f.resume = max(f.resume, modified+1)
 		f.event((*mvccpb.Event)(event), modified == resp.Header.GetRevision())
 	}
 	return nil
@@ -214,7 +237,7 @@ func (f *Feed) event(event *mvccpb.Event, current bool) {
 func (f *Feed) heartbeat(ctx context.Context) (int64, error) {
 	resp, err := f.readTargets(ctx)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %w", errInterrupted, err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
