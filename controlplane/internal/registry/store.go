@@ -81,6 +81,8 @@ type ListRequest struct {
 	// Descending reverses the order; After then leaves out the keys from it upwards. It
 	// costs the store a read of everything below Prefix, so Prefix should be narrow.
 	Descending bool
+	// KeysOnly leaves the values out, for a page of keys that would be too large with them.
+	KeysOnly bool
 }
 
 // ListResponse is a page of a list.

@@ -43,6 +43,9 @@ func (s *Store) List(ctx context.Context, req registry.ListRequest) (registry.Li
 	if req.Descending {
 		opts = append(opts, clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend))
 	}
+	if req.KeysOnly {
+		opts = append(opts, clientv3.WithKeysOnly())
+	}
 	bounded, cancel := s.bound(ctx)
 	defer cancel()
 	resp, err := s.client.Get(bounded, from, opts...)

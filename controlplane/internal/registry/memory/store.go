@@ -171,6 +171,9 @@ func (s *Store) List(ctx context.Context, req registry.ListRequest) (registry.Li
 			resp.More = true
 			return false
 		}
+		if req.KeysOnly {
+			kv.Value = nil
+		}
 		resp.KVs = append(resp.KVs, kv)
 		return true
 	}

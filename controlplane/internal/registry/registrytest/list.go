@@ -24,6 +24,24 @@ var listGuarantees = []guarantee{
 			s.Fatalf("got %+v", rest)
 		}
 	}},
+	{name: "a page of keys has everything but the values", check: func(s *suite) {
+		for _, n := range []string{"a", "b", "c"} {
+			s.put(n, "value")
+		}
+		whole := s.list(registry.ListRequest{Prefix: s.prefix, Limit: 2})
+		keys := s.list(registry.ListRequest{Prefix: s.prefix, Limit: 2, KeysOnly: true})
+		for i := range whole.KVs {
+			whole.KVs[i].Value = nil
+		}
+		if !keys.More || !slices.EqualFunc(keys.KVs, whole.KVs, func(a, b registry.KV) bool {
+			return len(a.Value) == 0 && a.Key == b.Key && a.CreateRevision == b.CreateRevision && a.ModRevision == b.ModRevision
+		}) {
+			s.Fatalf("got %+v, want %+v", keys, whole)
+		}
+		if kv := s.list(registry.ListRequest{Prefix: s.key("a")}).KVs; len(kv) != 1 || string(kv[0].Value) != "value" {
+			s.Fatalf("the value is %+v afterwards", kv)
+		}
+	}},
 	{name: "an empty page still has a revision", check: func(s *suite) {
 		rev := s.put("k", "v")
 		for _, req := range []registry.ListRequest{
