@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -14,8 +15,15 @@ import (
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
 
-// chunkEntries is how many documents a chunk of a base lists.
-const chunkEntries = 4_000
+const (
+	// chunkEntries is how many documents a chunk of a base lists.
+	chunkEntries = 4_000
+	// baseShare is the part of all documents that changed, as its denominator, at which a
+	// base is written anew.
+	baseShare = 4
+	// baseInterval is the shortest time between two bases where the store fills up.
+	baseInterval = time.Minute
+)
 
 // readBase reads and checks the stored base; nil when there is none.
 func (w *worker) readBase(ctx context.Context) (*books, error) {
@@ -62,13 +70,14 @@ func (w *worker) readBase(ctx context.Context) (*books, error) {
 
 // keepBase writes a base where there is none, or where the last known good release is far
 // ahead of it. A base is always of a release that is never abandoned: the genesis release,
-// or last known good.
+// or last known good. What is older than the base can be pruned, so a base follows sooner
+// where much changes or the store fills up.
 func (w *worker) keepBase(ctx context.Context) error {
-	if w.books.release == 0 {
+	if w.books == nil || w.books.release == 0 {
 		return nil
 	}
 	good := w.holds.good
-	if w.base != 0 && good-w.base < int64(w.cfg.BaseEvery) {
+	if w.base != 0 && !w.baseDue(good) {
 		return nil
 	}
 	back := w.books.clone()
@@ -84,6 +93,22 @@ func (w *worker) keepBase(ctx context.Context) error {
 		back.revert(w.channel, m)
 	}
 	return w.putBase(ctx, back, m)
+}
+
+// baseDue says whether a base of the last known good release is worth its writing.
+func (w *worker) baseDue(good int64) bool {
+	if good <= w.base {
+		return false
+	}
+	changes := 0
+	for _, s := range w.books.since {
+		if s.release <= good {
+			changes += s.changes
+		}
+	}
+	return good-w.base >= int64(w.cfg.BaseEvery) ||
+		changes >= max(BaseChanges, len(w.books.docs)/baseShare) ||
+		w.quota.tight && w.cfg.Clock.Since(w.baseTime) >= baseInterval
 }
 
 // putBase writes chunks, then the header that names them, then removes the chunks that
@@ -119,7 +144,8 @@ func (w *worker) putBase(ctx context.Context, b *books, m *manifest) error {
 		return err
 	}
 	before := w.base
-	w.base = m.number
+	w.base, w.baseTime = m.number, w.cfg.Clock.Now()
+	w.books.since = slices.DeleteFunc(w.books.since, func(s step) bool { return s.release <= m.number })
 	w.log.Info("wrote a base", "release", m.number, "documents", len(ids))
 	return w.dropChunks(ctx, before)
 }

@@ -25,9 +25,16 @@ const (
 	CursorInterval = 20 * time.Millisecond
 	// QuotaShare is the share of the store's quota at which publishing stops.
 	QuotaShare = 0.7
+	// TightShare is the share of the quota from which on everything is done to keep it from
+	// growing: bases follow last known good closely, and pruning waits for nobody who is
+	// out of rollouts.
+	TightShare = 0.5
 	// BaseEvery is how many releases the last known good one is ahead of the base before
 	// the base is written anew.
 	BaseEvery = 256
+	// BaseChanges is how many changes it is ahead, at least, before it is written anew
+	// sooner, because they are a good part of all documents.
+	BaseChanges = 8_000
 )
 
 // Gate is what the rollout tells the publisher. Package rollout implements it.

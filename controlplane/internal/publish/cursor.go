@@ -25,13 +25,13 @@ func (w *worker) moveCursor(ctx context.Context) (time.Duration, error) {
 	}
 	return idleWait, w.putHead(ctx, &storev1.HeadRecord{
 		Release: w.head.GetRelease(), LastNumber: w.head.GetLastNumber(), Cursor: to, RegistryCluster: w.cluster,
-	}, "", nil)
+	}, nil)
 }
 
 // quota remembers what the store said of its size.
 type quota struct {
-	asked time.Time
-	full  bool
+	asked       time.Time
+	full, tight bool
 }
 
 // quotaInterval is how often the store is asked for its size.
@@ -48,7 +48,11 @@ func (w *worker) full(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	w.quota.asked = now
-	full := status.QuotaBytes > 0 && float64(status.SizeBytes) >= QuotaShare*float64(status.QuotaBytes)
+	reached := func(share float64) bool {
+		return status.QuotaBytes > 0 && float64(status.SizeBytes) >= share*float64(status.QuotaBytes)
+	}
+	full := reached(QuotaShare)
+	w.quota.tight = reached(TightShare)
 	switch {
 	case full:
 		w.stopped = fmt.Sprintf("the store has %d of %d bytes; publishing stops at %.0f%%",

@@ -17,12 +17,20 @@ type books struct {
 	release int64
 	docs    map[wire.DocumentID]wire.Sum
 	hash    wire.StateHash
+	// since are the releases between the base and there, oldest first.
+	since []step
+}
+
+// step is one release of the way from the base, and how many documents it changes.
+type step struct {
+	release int64
+	changes int
 }
 
 func newBooks() *books { return &books{docs: map[wire.DocumentID]wire.Sum{}} }
 
 func (b *books) clone() *books {
-	return &books{release: b.release, docs: maps.Clone(b.docs), hash: b.hash}
+	return &books{release: b.release, docs: maps.Clone(b.docs), hash: b.hash, since: slices.Clone(b.since)}
 }
 
 func (b *books) set(c wire.Channel, id wire.DocumentID, before, after wire.Sum) {
@@ -46,6 +54,7 @@ func (b *books) apply(c wire.Channel, m *manifest) error {
 		return fmt.Errorf("publish: release %s %d has another state hash", c, m.number)
 	}
 	b.release = m.number
+	b.since = append(b.since, step{m.number, len(m.changes)})
 	return nil
 }
 
@@ -55,6 +64,7 @@ func (b *books) revert(c wire.Channel, m *manifest) {
 		b.set(c, ch.id, ch.wanted, ch.old)
 	}
 	b.release = m.parent
+	b.since = slices.DeleteFunc(b.since, func(s step) bool { return s.release == m.number })
 }
 
 // moveTo brings the books to a release, by way of the newest ancestor that both have, and

@@ -17,10 +17,12 @@ import (
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
 
-// seal writes a release: blobs, then manifest and head at once.
+// seal writes a release: blobs, then manifest and head at once, on condition that the blobs
+// are still there.
 func (w *worker) seal(ctx context.Context, b batch) error {
 	slices.SortFunc(b.changes, func(x, y change) int { return x.id.Compare(y.id) })
-	if err := w.putBlobs(ctx, b.changes); err != nil {
+	blobs, err := w.putBlobs(ctx, b.changes)
+	if err != nil {
 		return err
 	}
 	number := w.head.GetLastNumber() + 1
@@ -52,7 +54,7 @@ func (w *worker) seal(ctx context.Context, b batch) error {
 	head := &storev1.HeadRecord{
 		Release: number, LastNumber: number, Cursor: b.covered, RegistryCluster: w.cluster,
 	}
-	if err := w.putHead(ctx, head, wire.ReleaseKey(w.channel, number), signed); err != nil {
+	if err := w.putHead(ctx, head, &sealed{wire.ReleaseKey(w.channel, number), signed, blobs}); err != nil {
 		return err
 	}
 	if err := w.books.apply(w.channel, m); err != nil {
@@ -71,11 +73,20 @@ func (w *worker) seal(ctx context.Context, b batch) error {
 	return nil
 }
 
-// putHead writes the head in place of the one that was read, and with it a manifest that
-// must not exist yet, where given.
+// sealed is a manifest that must not be stored yet, and the blobs, as they were found or
+// made, on condition of which it is stored.
+type sealed struct {
+	key    string
+	signed *edgev1.Signed
+	blobs  []registry.Compare
+}
+
+// putHead writes the head in place of the one that was read, and with it a manifest, where
+// given.
 //
-// Whatever the outcome, the next step decides on a view of control/ that shows it.
-func (w *worker) putHead(ctx context.Context, head *storev1.HeadRecord, manifestKey string, signed *edgev1.Signed) error {
+// Whatever the outcome, the next step decides on a view of control/ that shows it. Where a
+// blob is gone that the manifest needs, the next step makes it anew.
+func (w *worker) putHead(ctx context.Context, head *storev1.HeadRecord, with *sealed) error {
 	key := headKey(w.channel)
 	put, err := ledger.Put(key, head)
 	if err != nil {
@@ -85,18 +96,18 @@ func (w *worker) putHead(ctx context.Context, head *storev1.HeadRecord, manifest
 		If:   []registry.Compare{{Key: key, ModRevision: w.headRevision}},
 		Then: []registry.Op{put},
 	}
-	if manifestKey != "" {
-		op, err := ledger.Put(manifestKey, signed)
+	if with != nil {
+		op, err := ledger.Put(with.key, with.signed)
 		if err != nil {
 			return err
 		}
-		txn.If = append(txn.If, registry.Compare{Key: manifestKey})
+		txn.If = append(append(txn.If, registry.Compare{Key: with.key}), with.blobs...)
 		txn.Then = append(txn.Then, op)
 	}
 	revision, err := ledger.Commit(ctx, w.cfg.Edge, w.term.Fence(), txn)
 	var conflict *registry.ConflictError
-	if manifestKey != "" && errors.As(err, &conflict) && conflict.Current[key].ModRevision == w.headRevision && !errors.Is(err, ledger.ErrDeposed) {
-		if _, taken := conflict.Current[manifestKey]; taken {
+	if with != nil && errors.As(err, &conflict) && conflict.Current[key].ModRevision == w.headRevision && !errors.Is(err, ledger.ErrDeposed) {
+		if _, taken := conflict.Current[with.key]; taken {
 			return w.skipNumber(ctx, head.GetLastNumber())
 		}
 	}
@@ -118,7 +129,7 @@ func (w *worker) skipNumber(ctx context.Context, number int64) error {
 		return errors.New("publish: head is no head")
 	}
 	next.LastNumber = number
-	if err := w.putHead(ctx, next, "", nil); err != nil {
+	if err := w.putHead(ctx, next, nil); err != nil {
 		return err
 	}
 	return errNumberTaken
@@ -134,16 +145,19 @@ const (
 	blobBytesPerTxn = 4 << 20
 )
 
-// putBlobs stores the documents of a release that are not stored yet.
-func (w *worker) putBlobs(ctx context.Context, changes []change) error {
+// putBlobs stores the documents of a release that are not stored yet. It returns the
+// condition that all are as they were found or made: whoever prunes may take away what no
+// manifest names yet.
+func (w *worker) putBlobs(ctx context.Context, changes []change) ([]registry.Compare, error) {
+	var blobs []registry.Compare
 	var group []change
 	size := 0
 	flush := func() error {
 		if len(group) == 0 {
 			return nil
 		}
-		err := w.createBlobs(ctx, group)
-		group, size = group[:0], 0
+		made, err := w.createBlobs(ctx, group)
+		blobs, group, size = append(blobs, made...), group[:0], 0
 		return err
 	}
 	known := map[wire.Sum]struct{}{}
@@ -153,68 +167,93 @@ func (w *worker) putBlobs(ctx context.Context, changes []change) error {
 		}
 		known[c.wanted] = struct{}{}
 		if c.body == nil {
-			if err := w.blobExists(ctx, c); err != nil {
-				return err
+			found, err := w.blobExists(ctx, c)
+			if err != nil {
+				return nil, err
 			}
+			blobs = append(blobs, found)
 			continue
 		}
 		if len(group) == blobsPerTxn || size+len(c.body) > blobBytesPerTxn {
 			if err := flush(); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		group = append(group, c)
 		size += len(c.body)
 	}
-	return flush()
+	err := flush()
+	return blobs, err
 }
 
 // blobExists checks that a version which was published before can still be served.
-func (w *worker) blobExists(ctx context.Context, c change) error {
+func (w *worker) blobExists(ctx context.Context, c change) (registry.Compare, error) {
 	kv, err := w.cfg.Edge.Get(ctx, wire.BlobKey(c.wanted))
 	if err == nil && wire.SumOf(kv.Value) != c.wanted {
 		err = errors.New("it has another digest")
 	}
 	if err != nil {
-		return fmt.Errorf("publish: the good version %v of %v: %w", c.wanted, c.id, err)
+		return registry.Compare{}, fmt.Errorf("publish: the good version %v of %v: %w", c.wanted, c.id, err)
 	}
-	return nil
+	return registry.Compare{Key: kv.Key, ModRevision: kv.ModRevision}, nil
 }
 
 // createBlobs creates the blobs that do not exist, in one transaction. Those that do are
-// left alone, unless they are not what their key says.
-func (w *worker) createBlobs(ctx context.Context, group []change) error {
+// left alone, unless they are not what their key says. It returns all as they are then.
+func (w *worker) createBlobs(ctx context.Context, group []change) ([]registry.Compare, error) {
+	found := map[string]registry.Compare{}
 	revisions := map[string]int64{}
 	for {
 		var txn registry.Txn
 		for _, c := range group {
 			key := wire.BlobKey(c.wanted)
-			revision, skip := revisions[key]
-			if skip && revision < 0 {
+			if _, ok := found[key]; ok {
 				continue
 			}
-			txn.If = append(txn.If, registry.Compare{Key: key, ModRevision: revision})
+			txn.If = append(txn.If, registry.Compare{Key: key, ModRevision: revisions[key]})
 			txn.Then = append(txn.Then, registry.Put(key, c.body))
 		}
-		if len(txn.Then) == 0 {
-			return nil
-		}
-		_, err := ledger.Commit(ctx, w.cfg.Edge, w.term.Fence(), txn)
-		var conflict *registry.ConflictError
-		if !errors.As(err, &conflict) || errors.Is(err, ledger.ErrDeposed) {
-			return err
-		}
-		for _, c := range group {
-			key := wire.BlobKey(c.wanted)
-			switch kv, ok := conflict.Current[key]; {
-			case !ok:
-				revisions[key] = 0
-			case wire.SumOf(kv.Value) == c.wanted:
-				revisions[key] = -1
-			default:
-				w.log.Error("a stored document is not what its key says; it is repaired", "sum", c.wanted.String())
-				revisions[key] = kv.ModRevision
+		made := int64(0)
+		if len(txn.Then) > 0 {
+			var err error
+			made, err = ledger.Commit(ctx, w.cfg.Edge, w.term.Fence(), txn)
+			var conflict *registry.ConflictError
+			if errors.As(err, &conflict) && !errors.Is(err, ledger.ErrDeposed) {
+				w.sort(conflict, group, found, revisions)
+				continue
 			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		blobs := make([]registry.Compare, 0, len(group))
+		for _, c := range group {
+			blob, ok := found[wire.BlobKey(c.wanted)]
+			if !ok {
+				blob = registry.Compare{Key: wire.BlobKey(c.wanted), ModRevision: made}
+			}
+			blobs = append(blobs, blob)
+		}
+		return blobs, nil
+	}
+}
+
+// sort takes from a conflict which blobs of a group are there, and at which revision the
+// others are to be written.
+func (w *worker) sort(conflict *registry.ConflictError, group []change, found map[string]registry.Compare, revisions map[string]int64) {
+	for _, c := range group {
+		key := wire.BlobKey(c.wanted)
+		if _, ok := found[key]; ok {
+			continue // It was not compared again.
+		}
+		switch kv, ok := conflict.Current[key]; {
+		case !ok:
+			revisions[key] = 0
+		case wire.SumOf(kv.Value) == c.wanted:
+			found[key] = registry.Compare{Key: key, ModRevision: kv.ModRevision}
+		default:
+			w.log.Error("a stored document is not what its key says; it is repaired", "sum", c.wanted.String())
+			revisions[key] = kv.ModRevision
 		}
 	}
 }

@@ -58,6 +58,7 @@ type worker struct {
 	cursorTime time.Time
 	quota      quota
 	base       int64
+	baseTime   time.Time
 	sealed     int64
 	stopped    string
 }
@@ -100,7 +101,8 @@ func (w *worker) step(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	if full {
-		return quotaInterval, nil
+		// A base takes room for a moment, and lets pruning make more.
+		return quotaInterval, w.note(ctx, w.keepBase(ctx))
 	}
 	if batch, ok := w.choose(); ok {
 		return 0, w.note(ctx, w.seal(ctx, batch))
