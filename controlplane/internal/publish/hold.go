@@ -35,6 +35,8 @@ type hold struct {
 	trying bool
 	// revert says that an operator wants the good version back.
 	revert bool
+	// release is the one that brought the bad version.
+	release int64
 }
 
 // wanted is the version that stands in for the one that the registry wants.
@@ -83,7 +85,7 @@ func loadHolds(view watchcache.View, c wire.Channel, old *holds) (*holds, error)
 		if h, failed = newHold(rec.GetBadSha256(), rec.GetGoodSha256()); failed != nil {
 			return false
 		}
-		h.trying = rec.GetTrying()
+		h.trying, h.release = rec.GetTrying(), rec.GetRelease()
 		next.quarantines[id] = h
 		return true
 	})
@@ -112,7 +114,7 @@ func (h *holds) readRollout(value []byte) error {
 		if err != nil {
 			return err
 		}
-		one.revert = s.GetOrigin() == storev1.Suspect_REVERT
+		one.revert, one.release = s.GetOrigin() == storev1.Suspect_REVERT, s.GetRelease()
 		h.suspects[wire.DocumentID{Kind: s.GetKind(), ID: s.GetId()}] = one
 	}
 	b := rec.GetBisection()

@@ -132,3 +132,29 @@ func TestBaseWhereTheStoreIsFull(t *testing.T) {
 		t.Errorf("head %d, base %d, stopped %q", head, w.base, w.stopped)
 	}
 }
+
+// TestHeldIn checks that the good versions of suspects and quarantines are told, and the
+// releases that brought the bad ones.
+func TestHeldIn(t *testing.T) {
+	h := memoryHarness(t, nil)
+	h.settle()
+	h.putSite(active("acme", "a.test", 1))
+	h.settle()
+	h.putSite(active("acme", "a.test", 2))
+	h.settle()
+	h.abandon(wire.Routine, 3, true)
+	h.caughtUp()
+	held, err := HeldIn(h.control.Cached(), wire.Routine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := h.documents(wire.Routine)
+	for _, sum := range held.Good {
+		if fmt.Sprint(sum) != fmt.Sprint(good["site/a.test"]) {
+			t.Errorf("%v is held, %v serve", sum, good)
+		}
+	}
+	if len(held.Good) != 1 || len(held.Releases) != 1 || held.Releases[0] != 3 {
+		t.Errorf("held: %+v", held)
+	}
+}
