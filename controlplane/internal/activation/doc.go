@@ -2,11 +2,8 @@
 // domains, gives up those that waited too long, ends development mode and firewall entries,
 // and purges what was deleted.
 //
-// A [Worker] keeps, from the cache's events, when each site is due next (see
-// [sitestate.NextDue]); nothing scans all sites but the start. What is due runs a bounded
-// number at a time, at most once per site. [Worker.Run] does so until its context ends and
-// belongs to the leader; [Worker.RunDue] does everything that is due at the clock's now and
-// returns, for development, where somebody else moves the clock. Both may run at once.
+// A [Worker] is an agenda of all sites by [sitestate.NextDue]; see package agenda for when
+// what runs. It belongs to the leader.
 //
 // Every result is one change of the site through package change, as the system, decided
 // again on what is stored then: a worker that is not the leader any more, or acts on an old

@@ -15,15 +15,11 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/sitestate"
 )
 
-// work does the one thing that is due first of a site, and is the end of its being busy.
+// work does the one thing that is due first of a site.
 func (w *Worker) work(ctx context.Context, key string) error {
 	err := w.workOn(ctx, key)
 	if errors.Is(err, errNotDue) {
-		err = nil // Somebody was faster, or changed it.
-	}
-	w.done(key, err)
-	if err != nil && ctx.Err() == nil {
-		w.cfg.Logger.WarnContext(ctx, "activation: a site is tried again", "key", key, "error", err)
+		return nil // Somebody was faster, or changed it.
 	}
 	return err
 }

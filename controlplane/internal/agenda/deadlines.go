@@ -1,11 +1,11 @@
-package activation
+package agenda
 
 import (
 	"container/heap"
 	"time"
 )
 
-// deadlines orders keys by when they are due. It belongs to whoever holds the worker's lock.
+// deadlines orders keys by when they are due. It belongs to whoever holds the lock of its Agenda.
 type deadlines struct {
 	byKey map[string]*deadline
 	queue deadlineQueue
