@@ -16,6 +16,7 @@
 //   - resource: names, tenant-scoped keys, etags.
 //   - domain, zone: domain names; DNS records and zone files.
 //   - catalog, expression: the apps and their settings; the match language.
+//   - entitle: what a plan allows of a site's configuration.
 //   - sitestate: a site's record as pure functions.
 //
 // It is stored by:
