@@ -64,6 +64,9 @@ func (t Tenant) ZoneChunk(domain string, generation int64, chunk int) string {
 	return t.state("zonechunks", domain, fmt.Sprintf("%016x", generation), fmt.Sprintf("%04x", chunk))
 }
 
+// Billing is the key of all that is known of how the account pays.
+func (t Tenant) Billing() string { return t.state("billing", "record") }
+
 // Version is the key of one numbered version of a site. Keys order as numbers do.
 func (t Tenant) Version(domain string, number int64) string {
 	return t.history("versions", domain, fmt.Sprintf("%016x", number))
@@ -114,6 +117,9 @@ const (
 	OutboxPrefix = StatePrefix + "outbox/"
 	// AccountIndexPrefix is the prefix under which every account's ID is listed.
 	AccountIndexPrefix = indexPrefix + "accounts/"
+	// BillingIndexPrefix is the prefix under which the accounts with a billing record are
+	// listed.
+	BillingIndexPrefix = indexPrefix + "billing/"
 	// IdempotencyPrefix is the prefix of kept answers.
 	IdempotencyPrefix = HistoryPrefix + "idempotency/"
 	// PlatformHistoryPrefix is the prefix of older versions of catalogue entries.
@@ -146,6 +152,15 @@ func EmailIndexPrefix(email string) string {
 	return indexPrefix + "emails/" + url.PathEscape(strings.ToLower(email)) + "/"
 }
 
+// CustomerIndex is the key that says which account a customer of the payment provider
+// is; its value is the account's ID.
+func CustomerIndex(customer string) string {
+	return indexPrefix + "customers/" + url.PathEscape(customer)
+}
+
+// BillingIndex is the key that lists an account that has a billing record.
+func BillingIndex(account string) string { return BillingIndexPrefix + account }
+
 // Login is the key of a development login.
 func Login(id string) string { return indexPrefix + "logins/" + id }
 
@@ -156,6 +171,9 @@ func DomainIndex(domain string) string { return indexPrefix + "domains/" + rever
 // DomainDescendants is the prefix of a domain's descendants; the domain's own key has it
 // too.
 func DomainDescendants(domain string) string { return DomainIndex(domain) }
+
+// SeenEvent is the key that says that an event of the payment provider was taken.
+func SeenEvent(id string) string { return HistoryPrefix + "events/" + url.PathEscape(id) }
 
 // Idempotency is the key of a kept answer, by the digest of principal, method and key.
 func Idempotency(digest string) string { return IdempotencyPrefix + digest }
@@ -179,6 +197,7 @@ const (
 	KindSite      Kind = "sites"
 	KindZone      Kind = "zones"
 	KindZoneChunk Kind = "zonechunks"
+	KindBilling   Kind = "billing"
 )
 
 // ParseStateKey takes a key below [AccountsPrefix] apart: whose it is, what it holds, and

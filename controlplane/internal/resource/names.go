@@ -153,3 +153,16 @@ func VersionName(account, domain string, number int64) string {
 func PropagationName(account, domain string) string {
 	return SiteName(account, domain) + "/propagation"
 }
+
+// SubscriptionName is the name of a site's subscription.
+func SubscriptionName(account, domain string) string {
+	return SiteName(account, domain) + "/subscription"
+}
+
+// BillingName is the name of how an account pays.
+func BillingName(account string) string { return AccountName(account) + "/billing" }
+
+// InvoiceName is the name of an invoice.
+func InvoiceName(account, invoice string) string {
+	return AccountName(account) + "/invoices/" + invoice
+}

@@ -11,6 +11,7 @@ import (
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/catalog"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/entitle"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/listing"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/masks"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
@@ -102,7 +103,7 @@ func (s *Apps) siteApp(ctx context.Context, full string) (resource.Name, *breakw
 func (s *Apps) shownApp(rec *storev1.SiteRecord, app *breakwaterv1.App) *breakwaterv1.SiteApp {
 	id := catalog.ID(app)
 	out := &breakwaterv1.SiteApp{}
-	if on, settings, ok := siteAppView(app, rec.GetConfig()); ok {
+	if on, settings, ok := entitle.View(app, rec.GetConfig()); ok {
 		out.Enabled, out.Settings = on, settings
 	} else if t := rec.GetConfig().GetApps()[id]; t != nil {
 		out.Enabled = t.GetEnabled()

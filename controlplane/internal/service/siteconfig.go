@@ -16,6 +16,7 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/catalog"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/compile"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/entitle"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/masks"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
@@ -180,16 +181,9 @@ func (j siteJudge) ended() []rpcerr.Violation {
 // better plan may keep and change them, but not add to them.
 func (j siteJudge) quotas() error {
 	before, after := j.edit.before.GetThreatSettings(), j.edit.rec.GetConfig().GetThreatSettings()
-	for _, q := range []struct {
-		field         string
-		before, after int
-		allowed       func(*breakwaterv1.Entitlements) int32
-	}{
-		{"firewallEntries", len(before.GetFirewallEntries()), len(after.GetFirewallEntries()), (*breakwaterv1.Entitlements).GetFirewallEntries},
-		{"rateLimits", len(before.GetRateLimits()), len(after.GetRateLimits()), (*breakwaterv1.Entitlements).GetRateLimits},
-	} {
-		if q.after > q.before || j.all {
-			if err := j.edit.quota(j.threats+q.field, q.after, q.allowed); err != nil {
+	for _, count := range entitle.Counts() {
+		if n := count.Len(after); n > count.Len(before) || j.all {
+			if err := j.edit.quota(j.threats+count.Field, n, count.Allowed); err != nil {
 				return err
 			}
 		}
@@ -199,17 +193,20 @@ func (j siteJudge) quotas() error {
 
 // quota fails with QUOTA_EXCEEDED when there are more of something than the plan allows.
 func (e *siteEdit) quota(subject string, count int, allowed func(*breakwaterv1.Entitlements) int32) error {
-	limit := int(allowed(e.entitlements()))
-	if count <= limit {
+	excess := entitle.Exceeds(e.base.Plans, e.plan(), count, allowed)
+	if excess == nil {
 		return nil
 	}
-	required, _ := e.base.Plans.LowestWith(func(ent *breakwaterv1.Entitlements) bool { return int(allowed(ent)) >= count })
 	hint := "no plan allows so many"
-	if required != "" {
-		hint = "the plan " + required + " does"
+	if excess.RequiredPlan != "" {
+		hint = "the plan " + excess.RequiredPlan + " does"
 	}
-	return rpcerr.QuotaExceeded(subject, limit, required,
-		"%s: the plan %s allows %d, not %d; %s", subject, e.plan(), limit, count, hint)
+	err := rpcerr.QuotaExceeded(subject, excess.Limit, excess.RequiredPlan,
+		"%s: the plan %s allows %d, not %d; %s", subject, e.plan(), excess.Limit, count, hint)
+	if excess.RequiredPlan != "" {
+		err = siteUpgradable(err, e.name)
+	}
+	return err
 }
 
 // commitConfig stores the configuration as a new version, unless nothing changed.

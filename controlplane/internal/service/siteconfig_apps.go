@@ -5,10 +5,11 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/catalog"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/entitle"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
 
@@ -91,11 +92,7 @@ func (j siteJudge) appOffered(id string) error {
 // appAllowed fails with PLAN_REQUIRED when the plan does not allow an app that is on, or a
 // setting of it.
 func (j siteJudge) appAllowed(id string) error {
-	t := j.edit.rec.GetConfig().GetApps()[id]
-	if !t.GetEnabled() {
-		return nil
-	}
-	found := j.apps.PlanViolations(j.edit.base.Plans, j.edit.plan(), id, t.GetSettings())
+	found := j.rules().App(j.edit.plan(), id, j.edit.rec.GetConfig().GetApps()[id])
 	if len(found) == 0 {
 		return nil
 	}
@@ -107,7 +104,18 @@ func (j siteJudge) appAllowed(id string) error {
 	for _, v := range found[1:] {
 		err.Violations = append(err.Violations, rpcerr.Violation{Field: j.app(id) + v.Field, Rule: "plan", Message: v.Message})
 	}
-	return err
+	return siteUpgradable(err, j.edit.name)
+}
+
+// rules are what the configuration is held against.
+func (j siteJudge) rules() entitle.Rules {
+	return entitle.Rules{Plans: j.edit.base.Plans, Apps: j.apps}
+}
+
+// siteUpgradable links a refusal that another plan would allow with the preview of that
+// plan: what it costs.
+func siteUpgradable(err *rpcerr.Error, name resource.Name) *rpcerr.Error {
+	return err.WithMetadata("preview", "/v1/"+resource.SubscriptionName(name.Account, name.Site)+":preview")
 }
 
 // conflicts fails with APP_CONFLICT when an app that was touched can't be on together with
@@ -116,19 +124,7 @@ func (j siteJudge) conflicts(touched []string) error {
 	if len(touched) == 0 {
 		return nil
 	}
-	after := j.edit.rec.GetConfig()
-	var enabled []string
-	for id, t := range after.GetApps() {
-		if t.GetEnabled() {
-			enabled = append(enabled, id)
-		}
-	}
-	for _, app := range j.apps.All() {
-		if on, _, ok := siteAppView(app, after); ok && on {
-			enabled = append(enabled, catalog.ID(app))
-		}
-	}
-	for _, c := range j.apps.Conflicts(enabled) {
+	for _, c := range j.apps.Conflicts(j.rules().On(j.edit.rec.GetConfig())) {
 		app, other := c.App, c.With
 		if !slices.Contains(touched, app) {
 			app, other = other, app
@@ -142,12 +138,4 @@ func (j siteJudge) conflicts(touched []string) error {
 		return err.WithMetadata("app", app).WithMetadata("conflictsWith", other)
 	}
 	return nil
-}
-
-// siteAppView is what an app shows that is owned elsewhere; ok is false for all others.
-func siteAppView(app *breakwaterv1.App, c *breakwaterv1.SiteConfig) (on bool, settings *structpb.Struct, ok bool) {
-	if app.GetOwner() == "" {
-		return false, nil, false
-	}
-	return catalog.View(catalog.ID(app), c.GetSettings(), c.GetThreatSettings())
 }
