@@ -24,7 +24,8 @@
 //   - change: one transaction per change.
 //   - registry: the store's contract, over etcd or in memory.
 //   - watchcache: a prefix of the store in memory, linearizable when asked.
-//   - agenda: stored values that fall due. outbox: work outside that changes asked for.
+//   - agenda: stored values that fall due. outbox: work outside that changes asked for. mail:
+//     letters to people.
 //   - audit: the chain of events. secret: what is sealed at rest. retention: what is purged.
 //
 // The leader (package leader) carries it to the edge:
