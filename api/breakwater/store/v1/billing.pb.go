@@ -59,6 +59,13 @@ type BillingRecord struct {
 	Generation int64 `protobuf:"varint,15,opt,name=generation,proto3" json:"generation,omitempty"`
 	// When the account was last compared with the provider.
 	ReconcileTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=reconcile_time,json=reconcileTime,proto3" json:"reconcile_time,omitempty"`
+	// Grows with every request to ask the provider again, so that one that comes while the
+	// provider is being asked is not lost.
+	Asked int64 `protobuf:"varint,17,opt,name=asked,proto3" json:"asked,omitempty"`
+	// Counts the calls that were begun, for their idempotency keys.
+	Calls int64 `protobuf:"varint,18,opt,name=calls,proto3" json:"calls,omitempty"`
+	// Subscriptions of the customer that should not be there, to be cancelled.
+	Strays        []string `protobuf:"bytes,19,rep,name=strays,proto3" json:"strays,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -205,6 +212,27 @@ func (x *BillingRecord) GetReconcileTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *BillingRecord) GetAsked() int64 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
+func (x *BillingRecord) GetCalls() int64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *BillingRecord) GetStrays() []string {
+	if x != nil {
+		return x.Strays
+	}
+	return nil
+}
+
 // SiteSubscription is what one site pays for.
 type SiteSubscription struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -215,7 +243,12 @@ type SiteSubscription struct {
 	// When plan falls to next_plan, where they differ: the end of the paid period.
 	FallTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=fall_time,json=fallTime,proto3" json:"fall_time,omitempty"`
 	// Why the last change failed; empty after one that did not.
-	Failure       string `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure string `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	// The ID of the plan that the provider would bill for it at the renewal, while that is not
+	// next_plan yet; empty where it is.
+	RenewalPlan string `protobuf:"bytes,5,opt,name=renewal_plan,json=renewalPlan,proto3" json:"renewal_plan,omitempty"`
+	// The ID of the plan whose entitlements it has, where that is not plan; empty where it is.
+	EntitledPlan  string `protobuf:"bytes,6,opt,name=entitled_plan,json=entitledPlan,proto3" json:"entitled_plan,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -278,6 +311,20 @@ func (x *SiteSubscription) GetFailure() string {
 	return ""
 }
 
+func (x *SiteSubscription) GetRenewalPlan() string {
+	if x != nil {
+		return x.RenewalPlan
+	}
+	return ""
+}
+
+func (x *SiteSubscription) GetEntitledPlan() string {
+	if x != nil {
+		return x.EntitledPlan
+	}
+	return ""
+}
+
 // Move is a change that moves money: one site goes to a dearer plan.
 type Move struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -312,7 +359,11 @@ type Move struct {
 	// Whether it is to be taken back: the customer gave up, or the payment failed.
 	Abandon bool `protobuf:"varint,15,opt,name=abandon,proto3" json:"abandon,omitempty"`
 	// Why it failed.
-	Failure       string `protobuf:"bytes,16,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure string `protobuf:"bytes,16,opt,name=failure,proto3" json:"failure,omitempty"`
+	// The subscription that it changes; empty where it begins one.
+	Subscription string `protobuf:"bytes,17,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	// Whether the payment of the first invoice was tried.
+	Tried         bool `protobuf:"varint,18,opt,name=tried,proto3" json:"tried,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -459,6 +510,20 @@ func (x *Move) GetFailure() string {
 	return ""
 }
 
+func (x *Move) GetSubscription() string {
+	if x != nil {
+		return x.Subscription
+	}
+	return ""
+}
+
+func (x *Move) GetTried() bool {
+	if x != nil {
+		return x.Tried
+	}
+	return false
+}
+
 // ProviderCall is a call to the provider that changes something there.
 type ProviderCall struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -556,8 +621,12 @@ type Observation struct {
 	LatestInvoice string `protobuf:"bytes,9,opt,name=latest_invoice,json=latestInvoice,proto3" json:"latest_invoice,omitempty"`
 	// Its state.
 	LatestInvoiceState v1.Invoice_State `protobuf:"varint,10,opt,name=latest_invoice_state,json=latestInvoiceState,proto3,enum=breakwater.v1.Invoice_State" json:"latest_invoice_state,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// The invoice of the newest renewal; empty before the first.
+	RenewalInvoice string `protobuf:"bytes,11,opt,name=renewal_invoice,json=renewalInvoice,proto3" json:"renewal_invoice,omitempty"`
+	// Its state.
+	RenewalState  v1.Invoice_State `protobuf:"varint,12,opt,name=renewal_state,json=renewalState,proto3,enum=breakwater.v1.Invoice_State" json:"renewal_state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Observation) Reset() {
@@ -660,6 +729,20 @@ func (x *Observation) GetLatestInvoiceState() v1.Invoice_State {
 	return v1.Invoice_State(0)
 }
 
+func (x *Observation) GetRenewalInvoice() string {
+	if x != nil {
+		return x.RenewalInvoice
+	}
+	return ""
+}
+
+func (x *Observation) GetRenewalState() v1.Invoice_State {
+	if x != nil {
+		return x.RenewalState
+	}
+	return v1.Invoice_State(0)
+}
+
 // Standing is whether an account's invoices are paid.
 type Standing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -674,7 +757,11 @@ type Standing struct {
 	// When the debt is written off and the sites fall to the free plan for good.
 	WriteOffTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=write_off_time,json=writeOffTime,proto3" json:"write_off_time,omitempty"`
 	// How many reminders were sent.
-	Reminders     int32 `protobuf:"varint,6,opt,name=reminders,proto3" json:"reminders,omitempty"`
+	Reminders int32 `protobuf:"varint,6,opt,name=reminders,proto3" json:"reminders,omitempty"`
+	// Whether the overdue invoice is to be paid at once, as after a change of card.
+	Pay bool `protobuf:"varint,7,opt,name=pay,proto3" json:"pay,omitempty"`
+	// Whether the debt was written off; what is left is to tell the provider.
+	WrittenOff    bool `protobuf:"varint,8,opt,name=written_off,json=writtenOff,proto3" json:"written_off,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -751,6 +838,20 @@ func (x *Standing) GetReminders() int32 {
 	return 0
 }
 
+func (x *Standing) GetPay() bool {
+	if x != nil {
+		return x.Pay
+	}
+	return false
+}
+
+func (x *Standing) GetWrittenOff() bool {
+	if x != nil {
+		return x.WrittenOff
+	}
+	return false
+}
+
 // Credit is money that goes back to an account, by its next invoice.
 type Credit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -759,7 +860,11 @@ type Credit struct {
 	// How much, in the smallest unit of the currency; positive.
 	Amount int64 `protobuf:"varint,2,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Why.
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The invoice that charged it: it is given once that is paid.
+	Invoice string `protobuf:"bytes,4,opt,name=invoice,proto3" json:"invoice,omitempty"`
+	// Whether that is paid.
+	Due           bool `protobuf:"varint,5,opt,name=due,proto3" json:"due,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -813,6 +918,20 @@ func (x *Credit) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Credit) GetInvoice() string {
+	if x != nil {
+		return x.Invoice
+	}
+	return ""
+}
+
+func (x *Credit) GetDue() bool {
+	if x != nil {
+		return x.Due
+	}
+	return false
 }
 
 // Parked is what was switched off on a site because its plan does not have it, kept for
@@ -880,61 +999,6 @@ func (x *Parked) GetRateLimits() []*v1.ThreatSettings_RateLimit {
 	return nil
 }
 
-// LocalLedger is what the built-in payment provider keeps of one account.
-type LocalLedger struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The customer's ID.
-	Customer string `protobuf:"bytes,1,opt,name=customer,proto3" json:"customer,omitempty"`
-	// The subscription's state, as the provider's own form.
-	State         []byte `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LocalLedger) Reset() {
-	*x = LocalLedger{}
-	mi := &file_breakwater_store_v1_billing_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LocalLedger) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LocalLedger) ProtoMessage() {}
-
-func (x *LocalLedger) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_billing_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LocalLedger.ProtoReflect.Descriptor instead.
-func (*LocalLedger) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_billing_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *LocalLedger) GetCustomer() string {
-	if x != nil {
-		return x.Customer
-	}
-	return ""
-}
-
-func (x *LocalLedger) GetState() []byte {
-	if x != nil {
-		return x.State
-	}
-	return nil
-}
-
 // SeenEvent says that a webhook event was taken.
 type SeenEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -946,7 +1010,7 @@ type SeenEvent struct {
 
 func (x *SeenEvent) Reset() {
 	*x = SeenEvent{}
-	mi := &file_breakwater_store_v1_billing_proto_msgTypes[9]
+	mi := &file_breakwater_store_v1_billing_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -958,7 +1022,7 @@ func (x *SeenEvent) String() string {
 func (*SeenEvent) ProtoMessage() {}
 
 func (x *SeenEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_billing_proto_msgTypes[9]
+	mi := &file_breakwater_store_v1_billing_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -971,7 +1035,7 @@ func (x *SeenEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeenEvent.ProtoReflect.Descriptor instead.
 func (*SeenEvent) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_billing_proto_rawDescGZIP(), []int{9}
+	return file_breakwater_store_v1_billing_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SeenEvent) GetTime() *timestamppb.Timestamp {
@@ -998,7 +1062,7 @@ type Mail struct {
 
 func (x *Mail) Reset() {
 	*x = Mail{}
-	mi := &file_breakwater_store_v1_billing_proto_msgTypes[10]
+	mi := &file_breakwater_store_v1_billing_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1010,7 +1074,7 @@ func (x *Mail) String() string {
 func (*Mail) ProtoMessage() {}
 
 func (x *Mail) ProtoReflect() protoreflect.Message {
-	mi := &file_breakwater_store_v1_billing_proto_msgTypes[10]
+	mi := &file_breakwater_store_v1_billing_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1023,7 +1087,7 @@ func (x *Mail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mail.ProtoReflect.Descriptor instead.
 func (*Mail) Descriptor() ([]byte, []int) {
-	return file_breakwater_store_v1_billing_proto_rawDescGZIP(), []int{10}
+	return file_breakwater_store_v1_billing_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Mail) GetTo() []string {
@@ -1058,7 +1122,7 @@ var File_breakwater_store_v1_billing_proto protoreflect.FileDescriptor
 
 const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\n" +
-	"!breakwater/store/v1/billing.proto\x12\x13breakwater.store.v1\x1a\x1bbreakwater/v1/billing.proto\x1a\x1bbreakwater/v1/threats.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x06\n" +
+	"!breakwater/store/v1/billing.proto\x12\x13breakwater.store.v1\x1a\x1bbreakwater/v1/billing.proto\x1a\x1bbreakwater/v1/threats.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xff\x06\n" +
 	"\rBillingRecord\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x120\n" +
 	"\adetails\x18\x02 \x01(\v2\x16.breakwater.v1.BillingR\adetails\x12%\n" +
@@ -1078,16 +1142,21 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x0f \x01(\x03R\n" +
 	"generation\x12A\n" +
-	"\x0ereconcile_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\rreconcileTime\x1a_\n" +
+	"\x0ereconcile_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\rreconcileTime\x12\x14\n" +
+	"\x05asked\x18\x11 \x01(\x03R\x05asked\x12\x14\n" +
+	"\x05calls\x18\x12 \x01(\x03R\x05calls\x12\x16\n" +
+	"\x06strays\x18\x13 \x03(\tR\x06strays\x1a_\n" +
 	"\n" +
 	"SitesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12;\n" +
-	"\x05value\x18\x02 \x01(\v2%.breakwater.store.v1.SiteSubscriptionR\x05value:\x028\x01\"\x96\x01\n" +
+	"\x05value\x18\x02 \x01(\v2%.breakwater.store.v1.SiteSubscriptionR\x05value:\x028\x01\"\xde\x01\n" +
 	"\x10SiteSubscription\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\tR\x04plan\x12\x1b\n" +
 	"\tnext_plan\x18\x02 \x01(\tR\bnextPlan\x127\n" +
 	"\tfall_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bfallTime\x12\x18\n" +
-	"\afailure\x18\x04 \x01(\tR\afailure\"\xc9\x05\n" +
+	"\afailure\x18\x04 \x01(\tR\afailure\x12!\n" +
+	"\frenewal_plan\x18\x05 \x01(\tR\vrenewalPlan\x12#\n" +
+	"\rentitled_plan\x18\x06 \x01(\tR\fentitledPlan\"\x83\x06\n" +
 	"\x04Move\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12\x12\n" +
@@ -1108,7 +1177,9 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\vexpire_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x18\n" +
 	"\aabandon\x18\x0f \x01(\bR\aabandon\x12\x18\n" +
-	"\afailure\x18\x10 \x01(\tR\afailure\x1a9\n" +
+	"\afailure\x18\x10 \x01(\tR\afailure\x12\"\n" +
+	"\fsubscription\x18\x11 \x01(\tR\fsubscription\x12\x14\n" +
+	"\x05tried\x18\x12 \x01(\bR\x05tried\x1a9\n" +
 	"\vBeforeEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a8\n" +
@@ -1121,7 +1192,7 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x129\n" +
 	"\n" +
 	"first_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x12\x18\n" +
-	"\arequest\x18\x04 \x01(\fR\arequest\"\xef\x04\n" +
+	"\arequest\x18\x04 \x01(\fR\arequest\"\xdb\x05\n" +
 	"\vObservation\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12=\n" +
@@ -1136,10 +1207,12 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\abalance\x18\b \x01(\x03R\abalance\x12%\n" +
 	"\x0elatest_invoice\x18\t \x01(\tR\rlatestInvoice\x12N\n" +
 	"\x14latest_invoice_state\x18\n" +
-	" \x01(\x0e2\x1c.breakwater.v1.Invoice.StateR\x12latestInvoiceState\x1a=\n" +
+	" \x01(\x0e2\x1c.breakwater.v1.Invoice.StateR\x12latestInvoiceState\x12'\n" +
+	"\x0frenewal_invoice\x18\v \x01(\tR\x0erenewalInvoice\x12A\n" +
+	"\rrenewal_state\x18\f \x01(\x0e2\x1c.breakwater.v1.Invoice.StateR\frenewalState\x1a=\n" +
 	"\x0fQuantitiesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xb5\x02\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xe8\x02\n" +
 	"\bStanding\x125\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1f.breakwater.v1.Billing.StandingR\x05state\x12\x18\n" +
 	"\ainvoice\x18\x02 \x01(\tR\ainvoice\x129\n" +
@@ -1147,19 +1220,21 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"since_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tsinceTime\x12=\n" +
 	"\fdegrade_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vdegradeTime\x12@\n" +
 	"\x0ewrite_off_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\fwriteOffTime\x12\x1c\n" +
-	"\treminders\x18\x06 \x01(\x05R\treminders\"H\n" +
+	"\treminders\x18\x06 \x01(\x05R\treminders\x12\x10\n" +
+	"\x03pay\x18\a \x01(\bR\x03pay\x12\x1f\n" +
+	"\vwritten_off\x18\b \x01(\bR\n" +
+	"writtenOff\"t\n" +
 	"\x06Credit\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06amount\x18\x02 \x01(\x03R\x06amount\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xbe\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\ainvoice\x18\x04 \x01(\tR\ainvoice\x12\x10\n" +
+	"\x03due\x18\x05 \x01(\bR\x03due\"\xbe\x01\n" +
 	"\x06Parked\x12\x12\n" +
 	"\x04apps\x18\x01 \x03(\tR\x04apps\x12V\n" +
 	"\x10firewall_entries\x18\x02 \x03(\v2+.breakwater.v1.ThreatSettings.FirewallEntryR\x0ffirewallEntries\x12H\n" +
 	"\vrate_limits\x18\x03 \x03(\v2'.breakwater.v1.ThreatSettings.RateLimitR\n" +
-	"rateLimits\"?\n" +
-	"\vLocalLedger\x12\x1a\n" +
-	"\bcustomer\x18\x01 \x01(\tR\bcustomer\x12\x14\n" +
-	"\x05state\x18\x02 \x01(\fR\x05state\";\n" +
+	"rateLimits\";\n" +
 	"\tSeenEvent\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"c\n" +
 	"\x04Mail\x12\x0e\n" +
@@ -1181,7 +1256,7 @@ func file_breakwater_store_v1_billing_proto_rawDescGZIP() []byte {
 	return file_breakwater_store_v1_billing_proto_rawDescData
 }
 
-var file_breakwater_store_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_breakwater_store_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_breakwater_store_v1_billing_proto_goTypes = []any{
 	(*BillingRecord)(nil),                   // 0: breakwater.store.v1.BillingRecord
 	(*SiteSubscription)(nil),                // 1: breakwater.store.v1.SiteSubscription
@@ -1191,56 +1266,56 @@ var file_breakwater_store_v1_billing_proto_goTypes = []any{
 	(*Standing)(nil),                        // 5: breakwater.store.v1.Standing
 	(*Credit)(nil),                          // 6: breakwater.store.v1.Credit
 	(*Parked)(nil),                          // 7: breakwater.store.v1.Parked
-	(*LocalLedger)(nil),                     // 8: breakwater.store.v1.LocalLedger
-	(*SeenEvent)(nil),                       // 9: breakwater.store.v1.SeenEvent
-	(*Mail)(nil),                            // 10: breakwater.store.v1.Mail
-	nil,                                     // 11: breakwater.store.v1.BillingRecord.SitesEntry
-	nil,                                     // 12: breakwater.store.v1.Move.BeforeEntry
-	nil,                                     // 13: breakwater.store.v1.Move.AfterEntry
-	nil,                                     // 14: breakwater.store.v1.Observation.QuantitiesEntry
-	(*v1.Billing)(nil),                      // 15: breakwater.v1.Billing
-	(*timestamppb.Timestamp)(nil),           // 16: google.protobuf.Timestamp
-	(*v1.Billing_PaymentMethod)(nil),        // 17: breakwater.v1.Billing.PaymentMethod
-	(v1.Invoice_State)(0),                   // 18: breakwater.v1.Invoice.State
-	(v1.Billing_Standing)(0),                // 19: breakwater.v1.Billing.Standing
-	(*v1.ThreatSettings_FirewallEntry)(nil), // 20: breakwater.v1.ThreatSettings.FirewallEntry
-	(*v1.ThreatSettings_RateLimit)(nil),     // 21: breakwater.v1.ThreatSettings.RateLimit
+	(*SeenEvent)(nil),                       // 8: breakwater.store.v1.SeenEvent
+	(*Mail)(nil),                            // 9: breakwater.store.v1.Mail
+	nil,                                     // 10: breakwater.store.v1.BillingRecord.SitesEntry
+	nil,                                     // 11: breakwater.store.v1.Move.BeforeEntry
+	nil,                                     // 12: breakwater.store.v1.Move.AfterEntry
+	nil,                                     // 13: breakwater.store.v1.Observation.QuantitiesEntry
+	(*v1.Billing)(nil),                      // 14: breakwater.v1.Billing
+	(*timestamppb.Timestamp)(nil),           // 15: google.protobuf.Timestamp
+	(*v1.Billing_PaymentMethod)(nil),        // 16: breakwater.v1.Billing.PaymentMethod
+	(v1.Invoice_State)(0),                   // 17: breakwater.v1.Invoice.State
+	(v1.Billing_Standing)(0),                // 18: breakwater.v1.Billing.Standing
+	(*v1.ThreatSettings_FirewallEntry)(nil), // 19: breakwater.v1.ThreatSettings.FirewallEntry
+	(*v1.ThreatSettings_RateLimit)(nil),     // 20: breakwater.v1.ThreatSettings.RateLimit
 }
 var file_breakwater_store_v1_billing_proto_depIdxs = []int32{
-	15, // 0: breakwater.store.v1.BillingRecord.details:type_name -> breakwater.v1.Billing
-	11, // 1: breakwater.store.v1.BillingRecord.sites:type_name -> breakwater.store.v1.BillingRecord.SitesEntry
+	14, // 0: breakwater.store.v1.BillingRecord.details:type_name -> breakwater.v1.Billing
+	10, // 1: breakwater.store.v1.BillingRecord.sites:type_name -> breakwater.store.v1.BillingRecord.SitesEntry
 	2,  // 2: breakwater.store.v1.BillingRecord.move:type_name -> breakwater.store.v1.Move
 	3,  // 3: breakwater.store.v1.BillingRecord.call:type_name -> breakwater.store.v1.ProviderCall
 	4,  // 4: breakwater.store.v1.BillingRecord.seen:type_name -> breakwater.store.v1.Observation
 	5,  // 5: breakwater.store.v1.BillingRecord.standing:type_name -> breakwater.store.v1.Standing
 	6,  // 6: breakwater.store.v1.BillingRecord.credits:type_name -> breakwater.store.v1.Credit
-	16, // 7: breakwater.store.v1.BillingRecord.reconcile_time:type_name -> google.protobuf.Timestamp
-	16, // 8: breakwater.store.v1.SiteSubscription.fall_time:type_name -> google.protobuf.Timestamp
-	16, // 9: breakwater.store.v1.Move.proration_time:type_name -> google.protobuf.Timestamp
-	16, // 10: breakwater.store.v1.Move.create_time:type_name -> google.protobuf.Timestamp
-	12, // 11: breakwater.store.v1.Move.before:type_name -> breakwater.store.v1.Move.BeforeEntry
-	13, // 12: breakwater.store.v1.Move.after:type_name -> breakwater.store.v1.Move.AfterEntry
-	16, // 13: breakwater.store.v1.Move.expire_time:type_name -> google.protobuf.Timestamp
-	16, // 14: breakwater.store.v1.ProviderCall.first_time:type_name -> google.protobuf.Timestamp
-	16, // 15: breakwater.store.v1.Observation.time:type_name -> google.protobuf.Timestamp
-	16, // 16: breakwater.store.v1.Observation.period_start:type_name -> google.protobuf.Timestamp
-	16, // 17: breakwater.store.v1.Observation.period_end:type_name -> google.protobuf.Timestamp
-	14, // 18: breakwater.store.v1.Observation.quantities:type_name -> breakwater.store.v1.Observation.QuantitiesEntry
-	17, // 19: breakwater.store.v1.Observation.payment_method:type_name -> breakwater.v1.Billing.PaymentMethod
-	18, // 20: breakwater.store.v1.Observation.latest_invoice_state:type_name -> breakwater.v1.Invoice.State
-	19, // 21: breakwater.store.v1.Standing.state:type_name -> breakwater.v1.Billing.Standing
-	16, // 22: breakwater.store.v1.Standing.since_time:type_name -> google.protobuf.Timestamp
-	16, // 23: breakwater.store.v1.Standing.degrade_time:type_name -> google.protobuf.Timestamp
-	16, // 24: breakwater.store.v1.Standing.write_off_time:type_name -> google.protobuf.Timestamp
-	20, // 25: breakwater.store.v1.Parked.firewall_entries:type_name -> breakwater.v1.ThreatSettings.FirewallEntry
-	21, // 26: breakwater.store.v1.Parked.rate_limits:type_name -> breakwater.v1.ThreatSettings.RateLimit
-	16, // 27: breakwater.store.v1.SeenEvent.time:type_name -> google.protobuf.Timestamp
-	1,  // 28: breakwater.store.v1.BillingRecord.SitesEntry.value:type_name -> breakwater.store.v1.SiteSubscription
-	29, // [29:29] is the sub-list for method output_type
-	29, // [29:29] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	15, // 7: breakwater.store.v1.BillingRecord.reconcile_time:type_name -> google.protobuf.Timestamp
+	15, // 8: breakwater.store.v1.SiteSubscription.fall_time:type_name -> google.protobuf.Timestamp
+	15, // 9: breakwater.store.v1.Move.proration_time:type_name -> google.protobuf.Timestamp
+	15, // 10: breakwater.store.v1.Move.create_time:type_name -> google.protobuf.Timestamp
+	11, // 11: breakwater.store.v1.Move.before:type_name -> breakwater.store.v1.Move.BeforeEntry
+	12, // 12: breakwater.store.v1.Move.after:type_name -> breakwater.store.v1.Move.AfterEntry
+	15, // 13: breakwater.store.v1.Move.expire_time:type_name -> google.protobuf.Timestamp
+	15, // 14: breakwater.store.v1.ProviderCall.first_time:type_name -> google.protobuf.Timestamp
+	15, // 15: breakwater.store.v1.Observation.time:type_name -> google.protobuf.Timestamp
+	15, // 16: breakwater.store.v1.Observation.period_start:type_name -> google.protobuf.Timestamp
+	15, // 17: breakwater.store.v1.Observation.period_end:type_name -> google.protobuf.Timestamp
+	13, // 18: breakwater.store.v1.Observation.quantities:type_name -> breakwater.store.v1.Observation.QuantitiesEntry
+	16, // 19: breakwater.store.v1.Observation.payment_method:type_name -> breakwater.v1.Billing.PaymentMethod
+	17, // 20: breakwater.store.v1.Observation.latest_invoice_state:type_name -> breakwater.v1.Invoice.State
+	17, // 21: breakwater.store.v1.Observation.renewal_state:type_name -> breakwater.v1.Invoice.State
+	18, // 22: breakwater.store.v1.Standing.state:type_name -> breakwater.v1.Billing.Standing
+	15, // 23: breakwater.store.v1.Standing.since_time:type_name -> google.protobuf.Timestamp
+	15, // 24: breakwater.store.v1.Standing.degrade_time:type_name -> google.protobuf.Timestamp
+	15, // 25: breakwater.store.v1.Standing.write_off_time:type_name -> google.protobuf.Timestamp
+	19, // 26: breakwater.store.v1.Parked.firewall_entries:type_name -> breakwater.v1.ThreatSettings.FirewallEntry
+	20, // 27: breakwater.store.v1.Parked.rate_limits:type_name -> breakwater.v1.ThreatSettings.RateLimit
+	15, // 28: breakwater.store.v1.SeenEvent.time:type_name -> google.protobuf.Timestamp
+	1,  // 29: breakwater.store.v1.BillingRecord.SitesEntry.value:type_name -> breakwater.store.v1.SiteSubscription
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_store_v1_billing_proto_init() }
@@ -1254,7 +1329,7 @@ func file_breakwater_store_v1_billing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_breakwater_store_v1_billing_proto_rawDesc), len(file_breakwater_store_v1_billing_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
