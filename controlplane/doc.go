@@ -32,6 +32,7 @@
 //
 //   - compile: registry objects to edge documents; pure.
 //   - publish: seals releases. rollout: moves them through waves. fleet: what edges report.
+//     prune: removes what nothing needs any more.
 //   - incident: what the public is told went wrong. statusfile: the same as a signed file.
 //   - ledger: the keys of the engine's state. propagation: where a change is now.
 //   - activation, onboard: sites' proofs and expiries; the DNS look-ups behind them.

@@ -26,30 +26,36 @@ type keyUse struct {
 var keyUses = []keyUse{
 	{
 		builders: []string{"wire.BlobKey", "wire.BaseKey", "wire.BaseChunkKey"}, writers: []string{"publish"},
-		reason: "documents and bases are made where releases are sealed",
+		readers: []string{"prune"},
+		reason:  "documents and bases are made where releases are sealed",
 	},
 	{
-		builders: []string{"wire.ReleaseKey"}, writers: []string{"publish"},
+		builders: []string{"wire.ReleaseKey"}, writers: []string{"publish", "prune"},
 		readers: []string{"rollout", "propagation", "service/ops", "controlplanetest"},
-		reason:  "only what the publisher seals is ever released",
+		reason:  "only what the publisher seals is ever released; what nobody needs any more is removed by prune alone",
 	},
 	{
-		builders: []string{"wire.TargetKey", "wire.AbandonedKey"}, writers: []string{"rollout"},
+		builders: []string{"wire.TargetKey"}, writers: []string{"rollout"},
 		reason: "no data center moves but through the rollout's gates",
 	},
 	{
+		builders: []string{"wire.AbandonedKey"}, writers: []string{"rollout", "prune"},
+		reason: "a release is dead for ever; its mark goes with its manifest",
+	},
+	{
 		builders: []string{"ledger.HeadKey"}, writers: []string{"publish", "rollout"},
-		readers: []string{"propagation", "service/ops", "controlplanetest"},
+		readers: []string{"propagation", "prune", "service/ops", "controlplanetest"},
 		reason:  "the publisher moves the head on, and an abandoned release moves it back",
 	},
 	{
 		builders: []string{"ledger.RolloutKey"}, writers: []string{"rollout"},
-		readers: []string{"publish", "propagation", "incident", "service/ops"},
+		readers: []string{"publish", "propagation", "prune", "incident", "service/ops"},
 		reason:  "what the machine remembers is what its steps wrote",
 	},
 	{
-		builders: []string{"ledger.HistoryKey"}, writers: []string{"rollout"}, readers: []string{"propagation", "service/ops"},
-		reason: "a release is finished by the step that ended it",
+		builders: []string{"ledger.HistoryKey"}, writers: []string{"rollout", "prune"},
+		readers: []string{"propagation", "service/ops"},
+		reason:  "a release is finished by the step that ended it, and forgotten when it is old",
 	},
 	{
 		builders: []string{"ledger.QuarantineKey"}, writers: []string{"rollout"}, readers: []string{"service/ops"},
@@ -57,7 +63,7 @@ var keyUses = []keyUse{
 	},
 	{
 		builders: []string{"ledger.PolicyKey", "ledger.DataCenterKey"}, writers: []string{"service/ops"},
-		readers: []string{"rollout", "propagation"},
+		readers: []string{"rollout", "propagation", "prune"},
 		reason:  "they are operators' wishes, audited where they are made",
 	},
 	{
@@ -65,7 +71,7 @@ var keyUses = []keyUse{
 		reason: "operators ask, and the leader removes what it did",
 	},
 	{
-		builders: []string{"ledger.FleetKey"}, writers: []string{"fleet"}, readers: []string{"service/ops"},
+		builders: []string{"ledger.FleetKey"}, writers: []string{"fleet"}, readers: []string{"prune", "service/ops"},
 		reason: "summaries are made of reports",
 	},
 	{

@@ -6,7 +6,7 @@
 //	control/leader                  who leads; every write below and in edge/ compares it
 //	control/channels/{c}/head       end of the live chain, last number, cursor   (publish; rollout moves it back)
 //	control/channels/{c}/rollout    progress of every release not yet good       (rollout)
-//	control/channels/{c}/history/{n} final progress of a release                 (rollout)
+//	control/channels/{c}/history/{n} final progress of a release                 (rollout; prune forgets old ones)
 //	control/channels/{c}/policy     waves, bakes, soak, freeze                   (operators)
 //	control/quarantines/{id}        documents kept at their good version         (rollout)
 //	control/dataCenters/{dc}        drained, pinned                              (operators)
