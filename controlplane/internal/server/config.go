@@ -53,6 +53,8 @@ type Config struct {
 	EdgeEtcd EtcdConfig
 	// EtcdFast makes the embedded etcd start and elect fast and not sync, for tests.
 	EtcdFast bool
+	// PruneFast removes what nothing needs any more as soon as it may, for tests.
+	PruneFast bool
 
 	// DNSResolvers are asked for activation checks; those of the system when empty. In dev
 	// a built-in server makes any *.test domain verify.

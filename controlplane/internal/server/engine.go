@@ -10,6 +10,7 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/leader"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/lifecycle"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/prune"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/publish"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rollout"
@@ -23,6 +24,7 @@ type engine struct {
 	elector   *leader.Elector
 	driver    *rollout.Driver
 	publisher *publish.Publisher
+	pruner    *prune.Pruner
 }
 
 func newEngine(ctx context.Context, r *rooms, s *services) (*engine, error) {
@@ -39,10 +41,19 @@ func newEngine(ctx context.Context, r *rooms, s *services) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.publisher, err = publish.New(publish.Config{
+	sealing := publish.Config{
 		Registry: r.registry, RegistryCache: r.state, Edge: r.edge, ControlCache: r.control, Gate: e.driver,
 		Signer: r.keys.signer, Trust: s.trust, Clock: r.day, Logger: r.log,
-	})
+	}
+	pruning := prune.Config{Edge: r.edge, Control: r.control, Trust: s.trust, Clock: r.machine, Logger: r.log}
+	if r.cfg.PruneFast {
+		sealing.BaseEvery = 1
+		pruning.Every, pruning.SweepEvery, pruning.Pace = 50*time.Millisecond, time.Millisecond, time.Millisecond
+	}
+	if e.publisher, err = publish.New(sealing); err != nil {
+		return nil, err
+	}
+	e.pruner, err = prune.New(pruning)
 	return e, err
 }
 
@@ -68,6 +79,7 @@ func (e *engine) lead(ctx context.Context, term leader.Term) error {
 	group.Go("incidents", func(ctx context.Context) error { return e.services.tracker.Run(ctx, term.Fence()) })
 	group.Go("publisher", func(ctx context.Context) error { return e.publisher.Run(ctx, term) })
 	group.Go("sealed releases", e.wakeRollout)
+	group.Go("pruner", func(ctx context.Context) error { return e.pruner.Run(ctx, term) })
 	return group.Wait()
 }
 

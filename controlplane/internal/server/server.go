@@ -100,7 +100,7 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	observe.metrics.Registry().MustRegister(s.engine.publisher)
+	observe.metrics.Registry().MustRegister(s.engine.publisher, s.engine.pruner)
 	s.ready = s.readiness(services)
 	web, err := newWeb(s.draining, s.rooms, api, s.ready, observe)
 	if err != nil {

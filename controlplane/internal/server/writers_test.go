@@ -22,11 +22,14 @@ var writers = []struct {
 	keys  *regexp.Regexp
 	rooms []string
 }{
-	{regexp.MustCompile(`^(edge/blobs/|edge/[a-z]+/releases/|base/)`), []string{"publish"}},
-	{regexp.MustCompile(`^edge/(targets/|[a-z]+/abandoned/)`), []string{"rollout"}},
+	{regexp.MustCompile(`^base/`), []string{"publish"}},
+	{regexp.MustCompile(`^edge/(blobs/|[a-z]+/releases/)`), []string{"publish", "prune"}},
+	{regexp.MustCompile(`^edge/targets/`), []string{"rollout"}},
+	{regexp.MustCompile(`^edge/[a-z]+/abandoned/`), []string{"rollout", "prune"}},
 	{regexp.MustCompile(`^control/leader`), []string{"leader", "server"}},
 	{regexp.MustCompile(`^control/channels/[a-z]+/head$`), []string{"publish", "rollout"}},
-	{regexp.MustCompile(`^control/channels/[a-z]+/(rollout$|history/)`), []string{"rollout"}},
+	{regexp.MustCompile(`^control/channels/[a-z]+/rollout$`), []string{"rollout"}},
+	{regexp.MustCompile(`^control/channels/[a-z]+/history/`), []string{"rollout", "prune"}},
 	{regexp.MustCompile(`^control/quarantines/`), []string{"rollout"}},
 	{regexp.MustCompile(`^control/channels/[a-z]+/policy$`), []string{"service/ops"}},
 	{regexp.MustCompile(`^control/dataCenters/`), []string{"service/ops"}},
@@ -68,7 +71,7 @@ func (r *recorder) note(ops []registry.Op) {
 		r.mu.Lock()
 		known := false
 		for _, w := range writers {
-			if w.keys.MatchString(op.Key) && slices.Contains(w.rooms, room) {
+			if w.keys.MatchString(op.Key) && slices.Contains(w.rooms, room) && (room != "prune" || op.Delete) {
 				r.seen[[2]string{w.keys.String(), room}], known = op.Key, true
 			}
 		}
