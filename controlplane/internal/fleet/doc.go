@@ -11,6 +11,10 @@
 // any more; what it last said is kept, since what it serves does not end with its voice.
 // Nothing here judges: what harm is, package rollout decides.
 //
+// A leader that is new is found by the whole fleet at once. So only so many streams begin in
+// a second ([Limits]); the rest are refused as RESOURCE_EXHAUSTED, each with a time of its
+// own at which to come again, which agents heed.
+//
 // One stream speaks for a server, the newest; an older one is ended when it reports again.
 // [Reports.Lead] and [Fleet.Write] are goroutines of the leader: both end with its term.
 // Memory is bounded by the number of servers that certificates were issued for, and by what

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
@@ -31,7 +32,8 @@ type reportStream = grpc.BidiStreamingServer[edgev1.ReportRequest, edgev1.Report
 // reports is what the interceptors found in the client certificate.
 type Reports struct {
 	edgev1.UnimplementedEdgeServiceServer
-	fleet *Fleet
+	fleet     *Fleet
+	admission *admission
 
 	mu sync.Mutex
 	// term is the leadership's end; nil while this replica does not lead.
@@ -40,8 +42,14 @@ type Reports struct {
 	receivers sync.WaitGroup
 }
 
-// NewReports returns the service. It refuses streams until [Reports.Lead].
-func NewReports(fleet *Fleet) *Reports { return &Reports{fleet: fleet} }
+// NewReports returns the service with the default limits. It refuses streams until
+// [Reports.Lead].
+func NewReports(fleet *Fleet) *Reports { return NewLimitedReports(fleet, Limits{}) }
+
+// NewLimitedReports is [NewReports] with limits of its own.
+func NewLimitedReports(fleet *Fleet, limits Limits) *Reports {
+	return &Reports{fleet: fleet, admission: newAdmission(fleet.clock, limits)}
+}
 
 // Lead takes streams until ctx ends, then ends them, and returns when nothing more is
 // received. It is called once a term.
@@ -66,34 +74,59 @@ func (r *Reports) Report(stream reportStream) error {
 	if !r.fleet.known(id.DataCenter) {
 		return rpcerr.PermissionDenied("edge.report", "dataCenters/"+id.DataCenter)
 	}
-	r.mu.Lock()
-	term := r.term
-	if term != nil {
-		r.receivers.Add(1)
-	}
-	r.mu.Unlock()
+	term, end := r.join()
 	if term == nil {
 		return rpcerr.Unavailable(anotherReplica, "this replica does not lead: report to another")
 	}
+	begun, err := r.admission.enter()
+	if err != nil {
+		end()
+		return err
+	}
+	begun = sync.OnceFunc(begun)
+	defer begun()
 	number := r.fleet.connect(id)
 	defer r.fleet.disconnect(id, number)
 
 	// Receiving has no deadline and ends only with the stream, which ends when this
 	// returns: so where the term ends first, it is Lead that waits for the goroutine.
-	received := make(chan error, 1)
+	first, received := make(chan struct{}), make(chan error, 1)
 	go func() {
-		defer r.receivers.Done()
-		received <- r.receive(stream, id, number)
+		defer end()
+		received <- r.receive(stream, id, number, sync.OnceFunc(func() { close(first) }))
 	}()
-	select {
-	case err := <-received:
-		return err
-	case <-term:
-		return rpcerr.Unavailable(anotherReplica, "this replica no longer leads: report to another")
+	late := r.fleet.clock.NewTimer(firstWithin)
+	defer late.Stop()
+	silent := late.Chan()
+	for {
+		select {
+		case err := <-received:
+			return err
+		case <-first:
+			begun()
+			first, silent = nil, nil
+		case <-silent:
+			return rpcerr.Failed(codes.DeadlineExceeded, rpcerr.ReasonDeadlineExceeded, "no report came within %v", firstWithin)
+		case <-term:
+			return rpcerr.Unavailable(anotherReplica, "this replica no longer leads: report to another")
+		}
 	}
 }
 
-func (r *Reports) receive(stream reportStream, id ServerID, number uint64) error {
+// join makes a stream one of the term's, until end is called; there is no term while this
+// replica does not lead.
+func (r *Reports) join() (term <-chan struct{}, end func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.term == nil {
+		return nil, nil
+	}
+	r.receivers.Add(1)
+	return r.term, r.receivers.Done
+}
+
+// receive takes reports until the stream ends, and calls taken for each.
+func (r *Reports) receive(stream reportStream, id ServerID, number uint64, taken func()) error {
 	for {
 		report, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -111,6 +144,7 @@ func (r *Reports) receive(stream reportStream, id ServerID, number uint64) error
 		if !r.fleet.take(id, number, report) {
 			return rpcerr.Aborted(rpcerr.ReasonConcurrentChange, "another stream reports for this server")
 		}
+		taken()
 		err = stream.Send(&edgev1.ReportResponse{
 			Sequence: report.GetSequence(),
 			Interval: durationpb.New(r.fleet.interval),

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ func (nobody) Authenticate(context.Context, string, netip.Addr, string) (authn.P
 type world struct {
 	t         *testing.T
 	authority *pki.Authority
+	ca        string // its certificate's file
 	clock     *clockwork.FakeClock
 	fleet     *fleet.Fleet
 	reports   *fleet.Reports
@@ -50,13 +52,19 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	authority, err := pki.OpenAuthority(t.TempDir(), time.Now)
+	return newLimitedWorld(t, fleet.Limits{})
+}
+
+func newLimitedWorld(t *testing.T, limits fleet.Limits) *world {
+	t.Helper()
+	dir := t.TempDir()
+	authority, err := pki.OpenAuthority(dir, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, authority: authority, clock: clockwork.NewFakeClock()}
+	w := &world{t: t, authority: authority, ca: filepath.Join(dir, "ca.pem"), clock: clockwork.NewFakeClock()}
 	w.fleet = fleet.New(w.clock, time.Second, func(dc string) bool { return dc == "SJC" || dc == "LHR" })
-	w.reports = fleet.NewReports(w.fleet)
+	w.reports = fleet.NewLimitedReports(w.fleet, limits)
 
 	table, err := authz.NewTable(edgev1.File_breakwater_edge_v1_reports_proto.Services().Get(0))
 	if err != nil {

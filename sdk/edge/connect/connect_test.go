@@ -31,7 +31,11 @@ import (
 	"github.com/breakwater-cdn/breakwater/sdk/edge/connect"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// etcd's own, after its member stopped.
+		goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
+}
 
 // certificate makes a certificate that is its own authority.
 func certificate(t *testing.T) connect.Files {
