@@ -285,6 +285,9 @@ func TestRefused(t *testing.T) {
 			if r := w.reports.AwaitRejection(server, wire.Routine, child); r.GetCause() != edgev1.Rejection_ANCESTOR {
 				t.Errorf("the descendant is rejected as %v", r)
 			}
+			if applies, _ := w.plane.Counts(); applies != 1 {
+				t.Errorf("%d applies", applies)
+			}
 			// Abandoned, they are forgotten; a release on the parent is another matter.
 			w.pub.Abandon(wire.Routine, bad)
 			w.pub.Abandon(wire.Routine, child)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/internal/chain"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/internal/feed"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/internal/store"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
@@ -57,6 +58,7 @@ func (a *Agent) apply(ctx context.Context, c wire.Channel, t feed.Target, p prep
 	delete(a.strict, c)
 	f.Done(c, gen.Release, p.bodies)
 	a.took(c, t, gen)
+	a.forgive(c, p.way)
 	a.checkHealth(ctx)
 	a.state.notify()
 	a.kickHealth()
@@ -174,7 +176,21 @@ func (a *Agent) took(c wire.Channel, t feed.Target, gen store.Generation) {
 	gen.Applied = true
 	ch.serving, ch.acted, ch.bake = gen, t.Sequence, t.Bake
 	ch.applied, ch.attested, ch.applying, ch.hash = a.cfg.Clock.Now(), false, 0, nil
-	ch.forget(gen.Release)
+	ch.answer(t.Release, t.Sequence)
+}
+
+// forgive drops the rejections of what serves now.
+func (a *Agent) forgive(c wire.Channel, way *chain.Way) {
+	now := a.state.read(c)
+	for _, m := range append([]*chain.Manifest{way.Target}, way.Forward...) {
+		if now.rejected(m.Number) == nil {
+			continue
+		}
+		if err := a.store.DropRejection(c, m.Number); err != nil {
+			a.cfg.Logger.Warn("edge: a rejection that no longer holds stays", "channel", string(c), "release", m.Number, "error", err)
+		}
+		a.state.update(func() { a.state.channels[c].forget(m.Number) })
+	}
 }
 
 func sumBytes(s wire.Sum) []byte {

@@ -26,10 +26,15 @@
 //
 // A release that the data plane refused, did not finish, or crashed on is not tried again
 // under the same target; another target, with a higher sequence, is a new order. A
-// descendant of a refused release is refused too, until the refused one is abandoned. A
-// generation that is found applying at start crashed its server: it is undone and refused,
-// with the document that the data plane had in hand ([Generation.InHand]). Where the
-// process was stopped in order, or the whole machine started anew, it is tried once more.
+// descendant of a refused release is refused too, until the refused one is abandoned, or
+// the control plane answered: by a target before the refused release, or by ordering the
+// descendant again. What a rejection blames may be innocent, and then nobody abandons it.
+//
+// A generation that is found applying at start crashed its server: it is undone and
+// refused, with the document that the data plane had in hand ([Generation.InHand]). Where
+// the process was stopped in order, or the whole machine started anew, it is tried once
+// more. A move back that was cut short is tried again several times: what is being left
+// is the likelier cause, and to refuse would be to keep it.
 // An agent does not roll back by itself when a health check fails after applying: it says
 // so, and the control plane decides.
 //

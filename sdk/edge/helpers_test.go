@@ -6,7 +6,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
 	"github.com/breakwater-cdn/breakwater/sdk/edge"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/edgetest"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
 
@@ -34,4 +36,8 @@ func (nothing) InHand(wire.DocumentID) {}
 func sumOf(body string) string {
 	sum := wire.SumOf([]byte(body))
 	return string(sum[:])
+}
+
+func channelOf(m *edgev1.ReportRequest) *edgev1.ChannelReport {
+	return edgetest.Channel(m, wire.Routine)
 }

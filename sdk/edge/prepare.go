@@ -36,7 +36,7 @@ func (a *Agent) prepare(ctx context.Context, c wire.Channel, now channel, t feed
 		return prepared{}, err
 	}
 	for _, m := range way.Forward {
-		if r := now.rejected(m.Number); r != nil && m.Number != t.Release {
+		if r := now.bars(m.Number, t.Release, t.Sequence); r != nil {
 			return prepared{}, a.refuseDescendant(c, t, r)
 		}
 	}

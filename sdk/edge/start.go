@@ -14,6 +14,9 @@ import (
 // waits for a target.
 const maxFallBacks = 16
 
+// maxWayBack bounds how often a move back that was cut short by a crash is tried again.
+const maxWayBack = 5
+
 // takeOver judges how the last process ended, and takes over what the store holds.
 func (a *Agent) takeOver() error {
 	for _, c := range wire.Channels() {
@@ -49,13 +52,21 @@ func (a *Agent) judge(c wire.Channel, pending store.Generation) (*edgev1.Rejecti
 	if last.Clean || a.reopened {
 		return nil, nil //nolint:nilnil // no rejection, and no error
 	}
+	// Where the machine started anew, it was perhaps a power cut, perhaps the release. On
+	// the way back it was most likely what is being left, and refusing would keep that.
+	allowed := 0
 	if last.Boot != a.cfg.Boot {
-		// The machine started anew: perhaps a power cut, perhaps the release took it down.
+		allowed = 1
+	}
+	if head, ok := a.store.Head(c); ok && pending.Release < head.Release {
+		allowed = maxWayBack
+	}
+	if allowed > 0 {
 		times, err := a.store.Interrupted(c, pending.Release)
 		if err != nil {
 			return nil, fmt.Errorf("edge: start: %w", err)
 		}
-		if times == 1 {
+		if times <= allowed {
 			return nil, nil //nolint:nilnil // no rejection, and no error
 		}
 	}

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -42,12 +43,15 @@ type channel struct {
 	applying   int64
 	hash       *wire.StateHash // what the last scrub computed, where that differs
 	rejections []*edgev1.Rejection
+	// answered are the releases whose rejection the control plane answered with a target
+	// before them: what it orders next it orders knowing of the rejection.
+	answered map[int64]bool
 }
 
 func newState() *state {
 	s := &state{channels: map[wire.Channel]*channel{}, changed: make(chan struct{}, 1), detail: "not checked yet"}
 	for _, c := range wire.Channels() {
-		s.channels[c] = &channel{}
+		s.channels[c] = &channel{answered: map[int64]bool{}}
 	}
 	return s
 }
@@ -72,7 +76,7 @@ func (s *state) read(c wire.Channel) channel {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	copied := *s.channels[c]
-	copied.rejections = slices.Clone(copied.rejections)
+	copied.rejections, copied.answered = slices.Clone(copied.rejections), maps.Clone(copied.answered)
 	return copied
 }
 
@@ -96,6 +100,32 @@ func (c *channel) reject(r *edgev1.Rejection) {
 
 func (c *channel) forget(n int64) {
 	c.rejections = slices.DeleteFunc(c.rejections, func(r *edgev1.Rejection) bool { return r.GetRelease() == n })
+	delete(c.answered, n)
+}
+
+// answer notes which rejections a target answers: those of later releases, under earlier
+// targets.
+func (c *channel) answer(release, sequence int64) {
+	for _, r := range c.rejections {
+		if r.GetRelease() > release && r.GetTargetSequence() < sequence {
+			c.answered[r.GetRelease()] = true
+		}
+	}
+}
+
+// bars returns the rejection that keeps a descendant of release n from being tried under a
+// target, or nil: there is none, it was answered, or the target orders again what was
+// refused for it.
+func (c channel) bars(n, target, sequence int64) *edgev1.Rejection {
+	r := c.rejected(n)
+	if r == nil || n == target || c.answered[n] {
+		return nil
+	}
+	own := c.rejected(target)
+	if own.GetCause() == edgev1.Rejection_ANCESTOR && own.GetTargetSequence() < sequence {
+		return nil
+	}
+	return r
 }
 
 // healthyFor is how long the server is known to have been healthy since it applied what it

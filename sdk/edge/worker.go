@@ -224,6 +224,7 @@ func (a *Agent) acted(c wire.Channel, t feed.Target) {
 			ch.attested = false
 		}
 		ch.acted, ch.bake = t.Sequence, t.Bake
+		ch.answer(t.Release, t.Sequence)
 	}
 	s.mu.Unlock()
 	if !same {
@@ -289,6 +290,7 @@ func (a *Agent) refused(c wire.Channel, t feed.Target, r *edgev1.Rejection) {
 	a.state.update(func() {
 		ch := a.state.channels[c]
 		ch.reject(r)
+		ch.answer(t.Release, t.Sequence)
 		ch.acted, ch.applying = t.Sequence, 0
 	})
 }

@@ -120,6 +120,9 @@ func (s *Store) Finish(c wire.Channel) error {
 		if err := applied.Put(seqKey(g.Seq), []byte{1}); err != nil {
 			return err
 		}
+		if err := tx.Bucket(bucketMeta).Delete(interruptedKey(c)); err != nil {
+			return err
+		}
 		if next.pending < max(s.opts.CheckpointEvery, int(g.Documents)) {
 			return nil
 		}

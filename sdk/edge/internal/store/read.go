@@ -164,11 +164,11 @@ func (s Seen) encode() []byte {
 	return binary.BigEndian.AppendUint64(v, uint64(max(s.Revision, 0)))
 }
 
-// Interrupted counts how often in a row a release was found applying after the machine
-// started anew, this time included.
+// Interrupted counts how often in a row a release was found applying for a reason other
+// than itself, this time included. [Store.Finish] ends the row.
 func (s *Store) Interrupted(c wire.Channel, n int64) (times int, err error) {
 	err = s.update(func(tx *bolt.Tx) error {
-		meta, key := tx.Bucket(bucketMeta), []byte("interrupted/"+string(c))
+		meta, key := tx.Bucket(bucketMeta), interruptedKey(c)
 		if v := meta.Get(key); len(v) == 9 && int64(binary.BigEndian.Uint64(v)) == n {
 			times = int(v[8])
 		}
@@ -178,3 +178,5 @@ func (s *Store) Interrupted(c wire.Channel, n int64) (times int, err error) {
 	})
 	return times, err
 }
+
+func interruptedKey(c wire.Channel) []byte { return []byte("interrupted/" + string(c)) }
