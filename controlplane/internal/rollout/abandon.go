@@ -14,6 +14,8 @@ type evidence struct {
 	attributed bool
 	// after is how long after applying the harm showed; zero when not known.
 	after time.Duration
+	// others are the other data centers that were hurt.
+	others []string
 }
 
 // convict abandons a release that hurt a data center without a named culprit, makes its
@@ -68,6 +70,11 @@ func (m *machine) settling(dc string) bool {
 // to the release before. Its own changes become suspects of the given origin; those of its
 // descendants hurt nobody and are sealed again. A zero origin makes no suspects.
 func (m *machine) abandon(ch *Chain, n int64, reason string, origin Origin) {
+	m.abandonAll(ch, n, n, reason, origin)
+}
+
+// abandonAll is abandon where all releases from n up to last are under suspicion.
+func (m *machine) abandonAll(ch *Chain, n, last int64, reason string, origin Origin) {
 	at := ch.index(n)
 	if at < 1 || ch.Releases[at].Phase == Good {
 		return
@@ -82,10 +89,10 @@ func (m *machine) abandon(ch *Chain, n int64, reason string, origin Origin) {
 	for i := range gone {
 		r := gone[i]
 		r.Phase, r.Held, r.Reason = Abandoned, false, reason
-		if i > 0 {
+		if r.Number > last {
 			r.Reason = fmt.Sprintf("release %d, on which it stands, was abandoned", n)
 		}
-		if i == 0 && origin != OriginRollback {
+		if r.Number <= last && origin != OriginRollback {
 			r.Hurt = m.hurtBy(ch)
 		}
 		m.dead[c] = append(m.dead[c], r.Number)
@@ -106,8 +113,7 @@ func (m *machine) abandon(ch *Chain, n int64, reason string, origin Origin) {
 		}
 	}
 	if origin != 0 {
-		r := gone[0]
-		ch.suspect(suspectsOf(r.Changes, r.Number, r.FromRevision, origin))
+		ch.suspect(suspectsIn(gone, last, origin))
 	}
 	m.emit(Incident{Kind: IncidentRollback, Channel: ch.Channel, Release: n, DataCenters: moved, Detail: reason})
 }
@@ -136,15 +142,10 @@ func (m *machine) chainIndex(ch *Chain) int {
 
 // retryHurt puts a document back into quarantine whose retry hurt.
 func (m *machine) retryHurt(r *Release, e evidence) bool {
-	if len(r.Changes) != 1 {
+	if !m.isRetry(r) {
 		return false
 	}
-	c := r.Changes[0]
-	q, ok := m.quarantines[c.Document]
-	if !ok || !q.Trying || q.Bad != c.New {
-		return false
-	}
-	m.quarantine(r, c, e)
+	m.quarantine(r, r.Changes[0], e)
 	return true
 }
 

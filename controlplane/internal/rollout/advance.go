@@ -127,7 +127,7 @@ func (m *machine) eligible(ch *Chain, dc string) bool {
 	d := m.dc(dc)
 	t := ch.Target(dc)
 	return d.serves() && !d.control.Drained && !d.control.Pinned &&
-		t != nil && t.Release >= ch.Live && !t.Joining &&
+		t != nil && t.Release >= ch.Live && !t.Joining && (t.Failures == 0 || m.servedBy(ch, t.Release, d)) &&
 		!m.moved(ch, dc) && !m.settling(dc)
 }
 
@@ -211,6 +211,11 @@ func (m *machine) soak() {
 		ch.Releases = ch.Releases[good:]
 		r := &ch.Releases[0]
 		ch.LastKnownGood = r.Number
+		for t := range ch.Targets {
+			if t := &ch.Targets[t]; t.Release >= r.Number && !t.Joining {
+				t.Failures = 0
+			}
+		}
 		ch.remember(Generation{Release: r.Number, StateHash: r.StateHash, GoodTime: m.o.Now}, m.o.Policies[ch.Channel].Soak)
 	}
 }
@@ -252,7 +257,7 @@ func (m *machine) everywhere(ch *Chain, r *Release) bool {
 			continue
 		}
 		t := ch.Target(d.code)
-		if t != nil && t.Failures >= givenUpJoins {
+		if t != nil && t.Failures >= givenUpJoins && t.Release < r.Number {
 			continue
 		}
 		if t == nil || t.Release < r.Number || m.settling(d.code) || !m.servedBy(ch, r.Number, d) {

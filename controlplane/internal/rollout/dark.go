@@ -115,11 +115,15 @@ func (m *machine) lostDataCenter(ch *Chain, r *Release, w *Wave, l int) {
 }
 
 // draft finds another data center for an open wave that lost all of its own: first one of
-// them that is back, else, once, the next one that the release would have met later.
+// them that is back, else, once, the next one that the release would have met later, else
+// one that was stuck and acts again.
 func (m *machine) draft(ch *Chain, r *Release, k int) {
 	w := &r.Waves[k]
+	stuck := func(dc string) bool {
+		return slices.ContainsFunc(w.Losses, func(l Loss) bool { return l.DataCenter == dc && l.Stuck })
+	}
 	for _, dc := range w.DataCenters {
-		if m.eligible(ch, dc) || m.back(ch, r, dc) {
+		if !stuck(dc) && (m.eligible(ch, dc) || m.back(ch, r, dc)) {
 			m.freeze(ch, r, k, dc)
 			w.Losses = slices.DeleteFunc(w.Losses, func(l Loss) bool { return l.DataCenter == dc })
 			return
@@ -139,6 +143,20 @@ func (m *machine) draft(ch *Chain, r *Release, k int) {
 			return
 		}
 	}
+	for _, dc := range w.DataCenters {
+		if stuck(dc) && (m.eligible(ch, dc) || m.back(ch, r, dc)) && m.acts(ch, dc) {
+			m.freeze(ch, r, k, dc) // Its loss counts on: stuck again it is the second one.
+			return
+		}
+	}
+}
+
+// acts says whether the servers of a data center that report acted on their last order.
+func (m *machine) acts(ch *Chain, dc string) bool {
+	t := ch.Target(dc)
+	return t != nil && !slices.ContainsFunc(m.dc(dc).servers, func(srv *Server) bool {
+		return srv.Connected && srv.channel(ch.Channel).TargetSequence < t.Sequence
+	})
 }
 
 // back says whether a data center that already has the release as its target serves again.

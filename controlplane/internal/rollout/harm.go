@@ -63,20 +63,24 @@ func (m *machine) judge(s suspicion) {
 	}
 	w := &r.Waves[s.wave]
 	tooMany := m.fails(s.chain, w, s.dc, s.server, s.failure)
+	e := evidence{dc: s.dc, server: s.server, reason: fmt.Sprintf("%s/%s %s", s.dc, s.server, s.failure)}
 	if !s.open {
 		m.refreeze(w, s.dc, s.server)
-		tooMany = tooMany && (s.wave == 0 || r.failedLater() > 1)
 	}
-	if !tooMany {
-		return
+	switch failed := r.failedLater(); {
+	case !tooMany:
+	case s.open:
+		m.convict(s.chain, s.release, e)
+	case len(failed) > 1 && m.undoAll(failed, e):
+	case s.wave == 0 || len(failed) > 1:
+		// One crash that says nothing of its cause may be chance: it does not undo more than
+		// what is still rolling.
+		m.convict(s.chain, s.release, e)
 	}
-	m.convict(s.chain, s.release, evidence{
-		dc: s.dc, server: s.server, reason: fmt.Sprintf("%s/%s %s", s.dc, s.server, s.failure),
-	})
 }
 
-// failedLater counts the data centers that failed after they passed.
-func (r *Release) failedLater() int {
+// failedLater are the data centers that failed after they passed.
+func (r *Release) failedLater() []string {
 	var dcs []string
 	for _, w := range r.Waves {
 		for _, s := range w.Servers {
@@ -85,16 +89,22 @@ func (r *Release) failedLater() int {
 			}
 		}
 	}
-	return len(dcs)
+	return dcs
 }
 
 // undrain takes servers of drained data centers out of an open gate. A wave that loses all
 // of them so closes, and opens again when it has an eligible one.
 func (m *machine) undrain(w *Wave) {
-	drained := func(dc string) bool { return m.o.Controls[dc].Drained }
+	w.dismiss(func(dc string) bool { return m.o.Controls[dc].Drained })
+}
+
+// leave takes a data center out of an open gate.
+func (w *Wave) leave(dc string) { w.dismiss(func(other string) bool { return other == dc }) }
+
+func (w *Wave) dismiss(gone func(dc string) bool) {
 	before := len(w.Servers)
-	w.Servers = slices.DeleteFunc(w.Servers, func(s FrozenServer) bool { return drained(s.DataCenter) })
-	w.Losses = slices.DeleteFunc(w.Losses, func(l Loss) bool { return drained(l.DataCenter) })
+	w.Servers = slices.DeleteFunc(w.Servers, func(s FrozenServer) bool { return gone(s.DataCenter) })
+	w.Losses = slices.DeleteFunc(w.Losses, func(l Loss) bool { return gone(l.DataCenter) })
 	if len(w.Servers) == 0 && before > 0 && len(w.Losses) == 0 {
 		*w = Wave{DataCenters: w.DataCenters, Bake: w.Bake}
 	}

@@ -50,7 +50,7 @@ func (c *Chain) joinable() int64 {
 
 func (m *machine) mayJoin(ch *Chain, d *dataCenter, to int64) bool {
 	t := ch.Target(d.code)
-	if t == nil || t.Release >= to || m.moved(ch, d.code) || !d.serves() || d.control.Drained || d.control.Pinned || m.settling(d.code) {
+	if t == nil || t.Release > to || t.Release == to && !m.refused(ch, d.code) || m.moved(ch, d.code) || !d.serves() || d.control.Drained || d.control.Pinned || m.settling(d.code) {
 		return false
 	}
 	if m.o.Now.Before(t.Retry) {
@@ -72,7 +72,7 @@ func (m *machine) joining(ch *Chain) bool {
 		deadline := t.MoveTime.Add(joinTimeout)
 		switch {
 		case m.servedBy(ch, t.Release, d):
-			t.Joining, t.Joined, t.Failures = false, m.o.Now, 0
+			t.Joining, t.Joined = false, m.o.Now
 		case m.o.Now.Before(deadline):
 			m.wake(deadline)
 			busy = true

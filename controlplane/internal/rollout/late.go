@@ -14,6 +14,9 @@ type Run struct {
 	DataCenter, Server, Incarnation string
 	Healthy                         bool
 	Seen                            time.Time
+	// Since is since when it has been reporting without a break; Gone says that it does not.
+	Since time.Time
+	Gone  bool
 }
 
 // Trouble is a server that crashed and came back soon, or turned unhealthy. It is not
@@ -23,6 +26,8 @@ type Trouble struct {
 	Time               time.Time
 	Crashed            bool
 	What               string
+	// Had is where its data center was told to be, in the order of the chains.
+	Had []int64
 }
 
 // watch compares every server with what was last seen of it. A server that comes back
@@ -32,18 +37,22 @@ func (m *machine) watch() {
 	runs := make([]Run, 0, len(m.o.Servers))
 	for i := range m.o.Servers {
 		srv := &m.o.Servers[i]
-		run := Run{DataCenter: srv.DataCenter, Server: srv.Name, Incarnation: srv.Incarnation, Healthy: srv.Healthy, Seen: srv.LastSeen}
+		run := Run{DataCenter: srv.DataCenter, Server: srv.Name, Incarnation: srv.Incarnation, Healthy: srv.Healthy, Seen: srv.LastSeen, Since: m.o.Now}
 		at, known := slices.BinarySearchFunc(m.s.Runs, srv, func(r Run, s *Server) int {
 			return cmp.Or(cmp.Compare(r.DataCenter, s.DataCenter), cmp.Compare(r.Server, s.Name))
 		})
 		if known {
 			before := m.s.Runs[at]
+			if !before.Gone && before.Incarnation == srv.Incarnation {
+				run.Since = before.Since
+			}
 			if !srv.Connected {
 				run = before
+				run.Gone = true
 			} else if what := before.trouble(srv); what != "" && !m.explained(srv.DataCenter) {
 				m.s.Troubles = append(m.s.Troubles, Trouble{
 					DataCenter: srv.DataCenter, Server: srv.Name, Time: m.o.Now,
-					Crashed: before.Incarnation != srv.Incarnation, What: what,
+					Crashed: before.Incarnation != srv.Incarnation, What: what, Had: m.told(srv.DataCenter),
 				})
 			}
 		}
@@ -58,6 +67,17 @@ func (m *machine) watch() {
 	}
 }
 
+// told is where a data center is told to be, in the order of the chains.
+func (m *machine) told(dc string) []int64 {
+	out := make([]int64, len(m.s.Chains))
+	for i := range m.s.Chains {
+		if t := m.s.Chains[i].Target(dc); t != nil {
+			out[i] = t.Release
+		}
+	}
+	return out
+}
+
 func (r Run) trouble(srv *Server) string {
 	switch {
 	case r.Incarnation != srv.Incarnation && srv.LastSeen.Sub(r.Seen) <= postMortem:
@@ -68,8 +88,8 @@ func (r Run) trouble(srv *Server) string {
 	return ""
 }
 
-// late convicts a release that passed everywhere and did not soak, when servers of two data
-// centers that have it get into trouble: one may be chance.
+// late takes back what passed everywhere and did not soak, when servers of two data centers
+// that have it get into trouble. One alone may be chance, and costs that data center only.
 func (m *machine) late() {
 	if m.fresh {
 		m.s.Troubles = nil
@@ -84,33 +104,30 @@ func (m *machine) late() {
 			ch := &m.s.Chains[i]
 			for j := range ch.Releases {
 				r := &ch.Releases[j]
-				if r.Phase == Live && m.met(ch, r, t) && len(m.troubled(ch, r)) > 1 {
+				if r.Phase == Live && m.met(i, r, t) && len(m.troubled(i, r)) > 1 {
 					found = append(found, suspicion{chain: ch, release: r.Number, wave: r.wave(t.DataCenter), dc: t.DataCenter})
 				}
 			}
 		}
 		if len(found) == 0 {
+			m.chance(t)
 			continue
 		}
 		slices.SortStableFunc(found, func(a, b suspicion) int { return b.entered().Compare(a.entered()) })
 		s := found[0]
-		dcs := m.troubled(s.chain, s.chain.Release(s.release))
-		for _, dc := range dcs {
-			m.hurt[dc] = true
-		}
-		m.s.Troubles = slices.DeleteFunc(m.s.Troubles, func(t Trouble) bool { return slices.Contains(dcs, t.DataCenter) })
-		m.convict(s.chain, s.release, evidence{
-			dc: t.DataCenter, server: t.Server, after: t.Time.Sub(s.entered()),
+		dcs := m.troubled(m.chainIndex(s.chain), s.chain.Release(s.release))
+		m.undoAll(dcs, evidence{
+			dc: t.DataCenter, server: t.Server,
 			reason: fmt.Sprintf("servers of %d data centers got into trouble after it was live; %s/%s %s", len(dcs), t.DataCenter, t.Server, t.What),
 		})
+		m.s.Troubles = slices.DeleteFunc(m.s.Troubles, func(t Trouble) bool { return slices.Contains(dcs, t.DataCenter) })
 	}
 }
 
 // met says whether the trouble was where the release is, and after it came.
-func (m *machine) met(ch *Chain, r *Release, t Trouble) bool {
-	w, target := r.wave(t.DataCenter), ch.Target(t.DataCenter)
-	return w >= 0 && target != nil && target.Release >= r.Number &&
-		!r.Waves[w].EnterTime.IsZero() && t.Time.After(r.Waves[w].EnterTime)
+func (m *machine) met(chain int, r *Release, t Trouble) bool {
+	w := r.wave(t.DataCenter)
+	return w >= 0 && t.Had[chain] >= r.Number && !r.Waves[w].EnterTime.IsZero() && t.Time.After(r.Waves[w].EnterTime)
 }
 
 // passedOver says whether a server that was unhealthy is well again.
@@ -120,10 +137,10 @@ func (m *machine) passedOver(t Trouble) bool {
 }
 
 // troubled are the data centers that got into trouble with a release.
-func (m *machine) troubled(ch *Chain, r *Release) []string {
+func (m *machine) troubled(chain int, r *Release) []string {
 	var dcs []string
 	for _, t := range m.s.Troubles {
-		if m.met(ch, r, t) && !m.passedOver(t) && !slices.Contains(dcs, t.DataCenter) {
+		if m.met(chain, r, t) && !m.passedOver(t) && !slices.Contains(dcs, t.DataCenter) {
 			dcs = append(dcs, t.DataCenter)
 		}
 	}

@@ -73,6 +73,16 @@ func TestModel(t *testing.T) {
 					s.crash(a, wire.Routine, Rejection{})
 				}
 			},
+			"deafen": func(*rapid.T) {
+				a := s.agents[rapid.IntRange(0, len(s.agents)-1).Draw(t, "agent")]
+				a.deaf = !a.deaf
+			},
+			"patience": func(*rapid.T) {
+				c := channel()
+				p := s.policies[c]
+				p.Patience = time.Duration(rapid.IntRange(0, 4).Draw(t, "patience")) * time.Second
+				s.policies[c] = p
+			},
 			"control": func(*rapid.T) {
 				s.controls[dc()] = Control{Drained: rapid.Bool().Draw(t, "drained"), Pinned: rapid.Bool().Draw(t, "pinned")}
 			},
@@ -143,7 +153,7 @@ func (s *sim) calm() {
 		}
 	}
 	for _, a := range s.agents {
-		a.healthy, a.crashAt, a.silent = true, time.Time{}, false
+		a.healthy, a.crashAt, a.silent, a.deaf = true, time.Time{}, false, false
 		if !a.up {
 			a.downUntil = s.now
 		}

@@ -84,6 +84,9 @@ type Policy struct {
 	// ServerTolerance and DataCenterTolerance are how many servers of a wave, and how
 	// many data centers of it whole, may fail a gate.
 	ServerTolerance, DataCenterTolerance int
+	// Patience is how long an open gate waits for a server that reports and does not serve
+	// the release; zero for ten times the bake, and at least a minute.
+	Patience time.Duration
 }
 
 // PolicyWave is one wave of a policy.

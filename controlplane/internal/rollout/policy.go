@@ -70,12 +70,16 @@ func MergePolicy(set, byDefault *storev1.ChannelPolicy) *storev1.ChannelPolicy {
 	p := &storev1.ChannelPolicy{
 		Waves: set.GetWaves(), Soak: set.GetSoak(), Frozen: set.GetFrozen(),
 		ServerTolerance: set.GetServerTolerance(), DataCenterTolerance: set.GetDataCenterTolerance(),
+		Patience: set.GetPatience(),
 	}
 	if len(p.GetWaves()) == 0 {
 		p.Waves = byDefault.GetWaves()
 	}
 	if p.GetSoak() == nil {
 		p.Soak = byDefault.GetSoak()
+	}
+	if p.GetPatience() == nil {
+		p.Patience = byDefault.GetPatience()
 	}
 	return p
 }
@@ -85,6 +89,7 @@ func PolicyFrom(p *storev1.ChannelPolicy) Policy {
 	out := Policy{
 		Soak: p.GetSoak().AsDuration(), Frozen: p.GetFrozen(),
 		ServerTolerance: int(p.GetServerTolerance()), DataCenterTolerance: int(p.GetDataCenterTolerance()),
+		Patience: p.GetPatience().AsDuration(),
 	}
 	for _, w := range p.GetWaves() {
 		out.Waves = append(out.Waves, PolicyWave{

@@ -90,7 +90,7 @@ func (r *Release) Record() *storev1.ReleaseProgress {
 		}
 		for _, l := range w.Losses {
 			pw.Losses = append(pw.Losses, &storev1.ReleaseProgress_Loss{
-				DataCenter: l.DataCenter, SinceTime: stamp(l.Since), Excused: l.Excused,
+				DataCenter: l.DataCenter, SinceTime: stamp(l.Since), Excused: l.Excused, Stuck: l.Stuck,
 			})
 		}
 		p.Waves = append(p.Waves, pw)
@@ -218,7 +218,7 @@ func ReleaseFromRecord(p *storev1.ReleaseProgress) (Release, error) {
 			})
 		}
 		for _, l := range pw.GetLosses() {
-			w.Losses = append(w.Losses, Loss{DataCenter: l.GetDataCenter(), Since: unstamp(l.GetSinceTime()), Excused: l.GetExcused()})
+			w.Losses = append(w.Losses, Loss{DataCenter: l.GetDataCenter(), Since: unstamp(l.GetSinceTime()), Excused: l.GetExcused(), Stuck: l.GetStuck()})
 		}
 		r.Waves = append(r.Waves, w)
 	}

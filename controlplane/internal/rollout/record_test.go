@@ -44,7 +44,7 @@ func TestRecordRoundTrip(t *testing.T) {
 				{
 					DataCenters: []string{"A", "B"}, Bake: 5, EnterTime: at, PassTime: at, Needed: 2, Attesting: 1,
 					Servers: []FrozenServer{{"A", "a", "i", true, ""}, {"B", "b", "j", false, "bad"}},
-					Losses:  []Loss{{"B", at, true}},
+					Losses:  []Loss{{"B", at, true, true}},
 				},
 				{DataCenters: []string{"C"}},
 			}},

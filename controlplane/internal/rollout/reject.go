@@ -138,7 +138,10 @@ func (m *machine) unnamed(ch *Chain, verdicts []verdict) {
 			if m.fails(ch, &r.Waves[w], e.dc, e.server, v.e.reason) {
 				m.convict(ch, r.Number, e)
 			}
-		case w == 0 || r.Phase == Rolling || witnesses(verdicts, r.Number) > 1:
+		case w == 0 || len(witnesses(verdicts, r.Number)) > 1:
+			e.others = witnesses(verdicts, r.Number)
+			m.undo(ch, r.Number, e, true)
+		case r.Phase == Rolling:
 			m.convict(ch, r.Number, e)
 		case t != nil:
 			m.emit(Incident{
@@ -150,15 +153,15 @@ func (m *machine) unnamed(ch *Chain, verdicts []verdict) {
 	}
 }
 
-// witnesses counts the data centers that reject a release.
-func witnesses(verdicts []verdict, n int64) int {
+// witnesses are the data centers that reject a release.
+func witnesses(verdicts []verdict, n int64) []string {
 	var dcs []string
 	for _, v := range verdicts {
 		if v.release == n && v.cause != edgev1.Rejection_CORRUPT && !slices.Contains(dcs, v.e.dc) {
 			dcs = append(dcs, v.e.dc)
 		}
 	}
-	return len(dcs)
+	return dcs
 }
 
 // corrupt says why a release waits. No document is to blame for a wrong hash, so nothing
@@ -175,8 +178,18 @@ func (m *machine) corrupt(ch *Chain, r *Release, v verdict) {
 	})
 }
 
-// setBack takes one data center back to last known good; it joins again later.
+// setBack takes one data center back to last known good; it joins again later. Gates go on
+// without it.
 func (m *machine) setBack(ch *Chain, t *Target) {
+	for j := range ch.Releases {
+		if r := &ch.Releases[j]; r.openWave() >= 0 && r.Number > ch.LastKnownGood {
+			r.Waves[r.openWave()].leave(t.DataCenter)
+		}
+	}
+	m.sendBack(ch, t)
+}
+
+func (m *machine) sendBack(ch *Chain, t *Target) {
 	if t.Release > ch.LastKnownGood {
 		t = m.move(ch, t.DataCenter, ch.LastKnownGood, 0, true)
 	}

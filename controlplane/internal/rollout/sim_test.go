@@ -91,6 +91,7 @@ type agent struct {
 	crashAt     time.Time
 	crashChan   wire.Channel
 	silent      bool // crashes without a rejection
+	deaf        bool // reports, and acts on no target
 	crashes     int
 	view        Server
 	history     []Server
@@ -318,7 +319,7 @@ func (s *sim) agentsAct() {
 			})
 		}
 		for _, c := range wire.Channels() {
-			if t, ok := s.targets[moveKey{c, a.dc}]; ok && a.up && !a.quiet && t.Sequence > a.seq[c] {
+			if t, ok := s.targets[moveKey{c, a.dc}]; ok && a.up && !a.quiet && !a.deaf && t.Sequence > a.seq[c] {
 				s.apply(a, t)
 			}
 		}
@@ -420,11 +421,21 @@ func (s *sim) apply(a *agent, t SetTarget) {
 	}
 	a.release[c], a.since[c] = t.Release, s.now
 	if t.Release < before {
-		a.healthy = true
-		if a.crashChan == c {
+		a.healthy = !s.holds(m, sickens)
+		if a.crashChan == c && !s.holds(m, crashesLater) && !s.holds(m, diesLater) {
 			a.crashAt = time.Time{}
 		}
 	}
+}
+
+// holds says whether a release has a document with an effect.
+func (s *sim) holds(m *manifest, e effect) bool {
+	for id, sum := range m.docs {
+		if s.bugs[id][sum] == e {
+			return true
+		}
+	}
+	return false
 }
 
 // report lets the observer hear of every agent.

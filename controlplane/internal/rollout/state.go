@@ -134,12 +134,14 @@ type FrozenServer struct {
 	Failure string
 }
 
-// Loss is a data center of an open wave that is dark.
+// Loss is a data center of an open wave that is dark, or as good as dark.
 type Loss struct {
 	DataCenter string
 	Since      time.Time
 	// Excused says that the gate goes on without it.
 	Excused bool
+	// Stuck says that it is not dark, but reports and did not act on the release.
+	Stuck bool
 }
 
 // Generation is a release that was last known good.

@@ -211,7 +211,7 @@ func TestHarmAfterTheGateIsUndone(t *testing.T) {
 		s := started(t, 23)
 		s.change(site(1), 1)
 		s.change(site(2), 1)
-		s.run(10 * time.Second)
+		s.run(45 * time.Second)
 		s.change(site(1), 2)
 		s.change(site(2), 2)
 		s.bug(site(1), 2, e)

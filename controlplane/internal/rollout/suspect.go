@@ -6,6 +6,38 @@ import (
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
 
+// suspectsIn are the suspects that abandoned releases up to last leave. Of a document that
+// several of them changed the newest version is under suspicion, and the one before all of
+// them is good.
+func suspectsIn(gone []Release, last int64, origin Origin) []Suspect {
+	if r := gone[0]; r.Number == last {
+		return suspectsOf(r.Changes, r.Number, r.FromRevision, origin)
+	}
+	before, newest := map[wire.DocumentID]Suspect{}, map[wire.DocumentID]int64{}
+	for _, r := range gone {
+		if r.Number > last {
+			break
+		}
+		for _, c := range r.Changes {
+			if _, ok := before[c.Document]; !ok {
+				before[c.Document] = Suspect{Good: c.Old, FromRevision: r.FromRevision}
+			}
+			newest[c.Document] = r.Number
+		}
+	}
+	var out []Suspect
+	for _, r := range gone {
+		for _, c := range r.Changes {
+			if b := before[c.Document]; newest[c.Document] == r.Number && c.New != b.Good {
+				out = append(out, Suspect{
+					Document: c.Document, Bad: c.New, Good: b.Good, Release: r.Number, FromRevision: b.FromRevision, Origin: origin,
+				})
+			}
+		}
+	}
+	return out
+}
+
 func suspectsOf(changes []Change, release, from int64, origin Origin) []Suspect {
 	out := make([]Suspect, 0, len(changes))
 	for _, c := range changes {
