@@ -864,7 +864,11 @@ type Credit struct {
 	// The invoice that charged it: it is given once that is paid.
 	Invoice string `protobuf:"bytes,4,opt,name=invoice,proto3" json:"invoice,omitempty"`
 	// Whether that is paid.
-	Due           bool `protobuf:"varint,5,opt,name=due,proto3" json:"due,omitempty"`
+	Due bool `protobuf:"varint,5,opt,name=due,proto3" json:"due,omitempty"`
+	// The customer's balance before it was given.
+	Balance int64 `protobuf:"varint,6,opt,name=balance,proto3" json:"balance,omitempty"`
+	// Whether it is not known if it was given: the balance tells.
+	Unsure        bool `protobuf:"varint,7,opt,name=unsure,proto3" json:"unsure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -930,6 +934,20 @@ func (x *Credit) GetInvoice() string {
 func (x *Credit) GetDue() bool {
 	if x != nil {
 		return x.Due
+	}
+	return false
+}
+
+func (x *Credit) GetBalance() int64 {
+	if x != nil {
+		return x.Balance
+	}
+	return 0
+}
+
+func (x *Credit) GetUnsure() bool {
+	if x != nil {
+		return x.Unsure
 	}
 	return false
 }
@@ -1223,13 +1241,15 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\treminders\x18\x06 \x01(\x05R\treminders\x12\x10\n" +
 	"\x03pay\x18\a \x01(\bR\x03pay\x12\x1f\n" +
 	"\vwritten_off\x18\b \x01(\bR\n" +
-	"writtenOff\"t\n" +
+	"writtenOff\"\xa6\x01\n" +
 	"\x06Credit\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06amount\x18\x02 \x01(\x03R\x06amount\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
 	"\ainvoice\x18\x04 \x01(\tR\ainvoice\x12\x10\n" +
-	"\x03due\x18\x05 \x01(\bR\x03due\"\xbe\x01\n" +
+	"\x03due\x18\x05 \x01(\bR\x03due\x12\x18\n" +
+	"\abalance\x18\x06 \x01(\x03R\abalance\x12\x16\n" +
+	"\x06unsure\x18\a \x01(\bR\x06unsure\"\xbe\x01\n" +
 	"\x06Parked\x12\x12\n" +
 	"\x04apps\x18\x01 \x03(\tR\x04apps\x12V\n" +
 	"\x10firewall_entries\x18\x02 \x03(\v2+.breakwater.v1.ThreatSettings.FirewallEntryR\x0ffirewallEntries\x12H\n" +
