@@ -26,6 +26,7 @@
 //   - watchcache: a prefix of the store in memory, linearizable when asked.
 //   - agenda: stored values that fall due. outbox: work outside that changes asked for. mail:
 //     letters to people.
+//   - payments: what billing decides, in the registry and to the payment provider.
 //   - audit: the chain of events. secret: what is sealed at rest. retention: what is purged.
 //
 // The leader (package leader) carries it to the edge:

@@ -141,6 +141,21 @@ func (k *keeper) put(ctx context.Context, tx *Tx, info call.Info, answer proto.M
 	return nil
 }
 
+// PutKept stores m under key for as long as answers are kept, which is a day or a little
+// longer, as for what must not be done twice when it is repeated.
+func (tx *Tx) PutKept(key string, m proto.Message) error {
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("change: value for %s: %w", key, err)
+	}
+	lease, err := tx.writer.kept.bucketLease(tx.ctx)
+	if err != nil {
+		return err
+	}
+	tx.op(registry.PutLeased(key, value, lease))
+	return nil
+}
+
 func (k *keeper) bucketLease(ctx context.Context) (registry.LeaseID, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -1,0 +1,142 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"github.com/breakwater-cdn/breakwater/billing"
+)
+
+// Comparer compares an account with the provider. A [billing.Engine] is one.
+type Comparer interface {
+	Reconcile(ctx context.Context, account string, repair bool) ([]billing.Difference, error)
+}
+
+// ReconcilerConfig is what a Reconciler needs. Fields without a default are required.
+type ReconcilerConfig struct {
+	Payments *Payments
+	Engine   Comparer
+	// Ticker is the machine's clock: the provider's limits are not the clock's that a
+	// development server moves.
+	Ticker  clockwork.Clock
+	Logger  *slog.Logger
+	Metrics *Metrics
+	// Every is the time between two rounds; an hour if zero.
+	Every time.Duration
+	// Pace is the time between two accounts of a round, which keeps room for customers below
+	// the provider's rate limit; 200 ms if zero.
+	Pace time.Duration
+}
+
+// Reconciler compares all accounts that pay with what the provider has, and has repaired
+// what differs.
+type Reconciler struct{ cfg ReconcilerConfig }
+
+// NewReconciler makes a Reconciler.
+func NewReconciler(cfg ReconcilerConfig) *Reconciler {
+	if cfg.Every <= 0 {
+		cfg.Every = time.Hour
+	}
+	if cfg.Pace <= 0 {
+		cfg.Pace = 200 * time.Millisecond
+	}
+	return &Reconciler{cfg: cfg}
+}
+
+// page is how many accounts are listed at a time.
+const page = 200
+
+// Run compares all accounts, round after round, until ctx ends. Only the leader runs it.
+func (r *Reconciler) Run(ctx context.Context) error {
+	tick := r.cfg.Ticker.NewTicker(r.cfg.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.Chan():
+		}
+		r.round(ctx)
+	}
+}
+
+// round compares every account once. What fails is logged and left to the next round.
+func (r *Reconciler) round(ctx context.Context) {
+	after := ""
+	for ctx.Err() == nil {
+		accounts, err := r.cfg.Payments.Accounts(ctx, after, page)
+		if err != nil {
+			r.cfg.Logger.WarnContext(ctx, "accounts could not be compared with the payment provider", "error", err)
+			return
+		}
+		for _, account := range accounts {
+			select {
+			case <-ctx.Done():
+				return
+			case <-r.cfg.Ticker.After(r.cfg.Pace):
+			}
+			if _, err := r.Account(ctx, account, true); err != nil && ctx.Err() == nil {
+				r.cfg.Logger.WarnContext(ctx, "an account could not be compared with the payment provider", "account", account, "error", err)
+			}
+			after = account
+		}
+		if len(accounts) < page {
+			return
+		}
+	}
+}
+
+// accountLimit bounds the comparison of one account.
+const accountLimit = time.Minute
+
+// Account compares one account with the provider.
+func (r *Reconciler) Account(ctx context.Context, account string, repair bool) ([]billing.Difference, error) {
+	ctx, cancel := context.WithTimeout(ctx, accountLimit)
+	defer cancel()
+	found, err := r.cfg.Engine.Reconcile(ctx, account, repair)
+	if err != nil {
+		r.cfg.Metrics.compared(false)
+		return nil, err
+	}
+	r.cfg.Metrics.compared(true)
+	for _, d := range found {
+		r.cfg.Metrics.differed(d)
+		r.cfg.Logger.WarnContext(ctx, "the payment provider had something else than it should",
+			"account", account, "kind", d.Kind, "ours", d.Ours, "theirs", d.Theirs, "repaired", d.Repaired)
+	}
+	return found, nil
+}
+
+// Finding is a difference of one account.
+type Finding struct {
+	Account string
+	billing.Difference
+}
+
+// Some compares up to limit accounts after one of them, and says which was the last one and
+// whether there are more. Accounts that can't be compared end it with an error that names
+// the first of them.
+func (r *Reconciler) Some(ctx context.Context, after string, limit int, repair bool) (found []Finding, accounts []string, more bool, err error) {
+	accounts, err = r.cfg.Payments.Accounts(ctx, after, limit)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	for i, account := range accounts {
+		differences, err := r.Account(ctx, account, repair)
+		if err != nil {
+			// What was compared is worth knowing; whoever asks goes on from there.
+			if i > 0 && !errors.Is(err, context.Canceled) {
+				return found, accounts[:i], true, nil
+			}
+			return nil, nil, false, err
+		}
+		for _, d := range differences {
+			found = append(found, Finding{Account: account, Difference: d})
+		}
+	}
+	return found, accounts, len(accounts) == limit, nil
+}
