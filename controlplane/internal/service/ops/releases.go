@@ -101,8 +101,21 @@ func (r *Releases) ResumeRelease(ctx context.Context, req *opsv1.ResumeReleaseRe
 	return r.steer(ctx, req.GetName(), storev1.Command_RESUME, "")
 }
 
-// RollbackRelease undoes a release.
+// RollbackRelease undoes a release. One that is known and whose manifest was pruned can't be
+// undone: nobody knows any more what it replaced.
 func (r *Releases) RollbackRelease(ctx context.Context, req *opsv1.RollbackReleaseRequest) (*opsv1.Release, error) {
+	c, n, err := releaseOf(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	p, err := r.get(ctx, c, n)
+	if err != nil {
+		return nil, err
+	}
+	if p.GetState() == opsv1.Release_GOOD && p.GetChangeCount() > 0 && len(p.GetChanges()) == 0 {
+		return nil, rpcerr.Precondition(rpcerr.ReasonInvalidState, req.GetName(),
+			"what %s changed is not kept any more: change what it brought instead", req.GetName())
+	}
 	return r.steer(ctx, req.GetName(), storev1.Command_ROLLBACK, req.GetReason())
 }
 

@@ -175,6 +175,10 @@ func TestSteering(t *testing.T) {
 			t.Errorf("rolled back: %v, %v", back, err)
 		}
 	}
+	rec.GetReleases()[0].Changes = 1 // and its manifest was pruned
+	w.put(w.control, ledger.RolloutKey(wire.Routine), rec)
+	_, err = w.releases.RollbackRelease(w.as("RollbackRelease"), &opsv1.RollbackReleaseRequest{Name: "channels/routine/releases/5"})
+	is(t, err, codes.FailedPrecondition, rpcerr.ReasonInvalidState)
 	_, err = w.releases.HoldRelease(w.as("HoldRelease"), &opsv1.HoldReleaseRequest{Name: "channels/routine/releases/99"})
 	is(t, err, codes.NotFound, rpcerr.ReasonNotFound)
 	if len(asked) != 3 || w.commands() != 0 {
