@@ -26,7 +26,7 @@ type keyUse struct {
 var keyUses = []keyUse{
 	{
 		builders: []string{"wire.BlobKey", "wire.BaseKey", "wire.BaseChunkKey"}, writers: []string{"publish"},
-		readers: []string{"prune"},
+		readers: []string{"prune", "controlplanetest"},
 		reason:  "documents and bases are made where releases are sealed",
 	},
 	{

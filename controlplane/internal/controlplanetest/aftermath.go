@@ -100,11 +100,22 @@ func (a *Aftermath) Targets(channel wire.Channel) map[int64][]string {
 	return nil
 }
 
+// Releases returns the numbers of a channel's stored manifests, oldest first.
+func (a *Aftermath) Releases(c wire.Channel) []int64 {
+	a.t.Helper()
+	var out []int64
+	for _, kv := range a.list(wire.ReleasePrefix(c)) {
+		out = append(out, wire.ParseEdgeKey(kv.Key).Release)
+	}
+	return out
+}
+
 // CheckReleases fails the test unless every stored release of every channel is whole: it is
 // signed, its number is not above what the head says was given, its parent is there, every
 // document it names is there and has its digest, what it changes is what its parent has,
 // and the state hash follows from that; and every target names a release that is there and
-// not abandoned. It returns how many releases there are.
+// not abandoned. What was pruned before the base is not missed. It returns how many releases
+// there are.
 func (a *Aftermath) CheckReleases() int {
 	a.t.Helper()
 	blobs := map[wire.Sum]bool{}
@@ -141,6 +152,11 @@ func (a *Aftermath) checkChannel(c wire.Channel, blobs map[wire.Sum]bool) map[in
 		a.t.Fatalf("head of %s: %v", c, err)
 	}
 	states := map[int64]*state{0: {docs: map[wire.DocumentID]wire.Sum{}}}
+	first, base := a.base(c, blobs)
+	if base != nil {
+		states[first] = base
+	}
+	live := map[int64]bool{}
 	for _, kv := range a.list(wire.ReleasePrefix(c)) {
 		var signed edgev1.Signed
 		var m edgev1.Manifest
@@ -157,7 +173,12 @@ func (a *Aftermath) checkChannel(c wire.Channel, blobs map[wire.Sum]bool) map[in
 		if n > head.GetLastNumber() {
 			a.t.Errorf("%s: release %d is above the last number given, %d", c, n, head.GetLastNumber())
 		}
+		live[n] = true
 		parent := states[m.GetParent()]
+		if n == first || parent == nil && n < first {
+			a.documents(c, &m, blobs) // The base says what came of it.
+			continue
+		}
 		if parent == nil || m.GetParent() >= n {
 			a.t.Errorf("%s: release %d has the parent %d, which is not there", c, n, m.GetParent())
 			continue
@@ -167,18 +188,59 @@ func (a *Aftermath) checkChannel(c wire.Channel, blobs map[wire.Sum]bool) map[in
 	if states[head.GetRelease()] == nil {
 		a.t.Errorf("%s: the head %d is not there", c, head.GetRelease())
 	}
-	live := map[int64]bool{}
-	for n := range states {
-		live[n] = n != 0
-	}
 	for _, kv := range a.list(wire.AbandonedPrefix(c)) {
 		delete(live, wire.ParseEdgeKey(kv.Key).Release)
 	}
 	if n := head.GetRelease(); n != 0 && !live[n] {
 		a.t.Errorf("%s: the head %d is abandoned", c, n)
 	}
-	delete(live, 0)
 	return live
+}
+
+// base returns the release of a channel's base and the state that it lists, or nil.
+func (a *Aftermath) base(c wire.Channel, blobs map[wire.Sum]bool) (int64, *state) {
+	a.t.Helper()
+	var signed edgev1.Signed
+	var rec edgev1.Base
+	switch revision, err := ledger.Load(context.Background(), a.store, wire.BaseKey(c), &signed); {
+	case err != nil:
+		a.t.Fatalf("base of %s: %v", c, err)
+	case revision == 0:
+		return 0, nil
+	}
+	if err := a.trust.Open(&signed, wire.ContextBase, &rec); err != nil {
+		a.t.Fatalf("base of %s: %v", c, err)
+	}
+	out := &state{docs: map[wire.DocumentID]wire.Sum{}}
+	for i := range rec.GetChunkSha256() {
+		var chunk edgev1.BaseChunk
+		if revision, err := ledger.Load(context.Background(), a.store, wire.BaseChunkKey(c, rec.GetRelease(), i), &chunk); err != nil || revision == 0 {
+			a.t.Fatalf("chunk %d of the base of %s: revision %d, %v", i, c, revision, err)
+		}
+		for _, e := range chunk.GetEntries() {
+			id, sum := wire.DocumentID{Kind: e.GetKind(), ID: e.GetId()}, a.sum(e.GetSha256())
+			out.docs[id], out.hash = sum, out.hash.Add(c, id, sum)
+			if !blobs[sum] {
+				a.t.Errorf("%s: the base names document %v of %v, which is not there", c, sum, id)
+			}
+		}
+	}
+	if string(out.hash[:]) != string(rec.GetStateHash()) {
+		a.t.Errorf("%s: the base says state hash %x, its documents give %v", c, rec.GetStateHash(), out.hash)
+	}
+	return rec.GetRelease(), out
+}
+
+// documents checks that all is there that a release brought or replaced.
+func (a *Aftermath) documents(c wire.Channel, m *edgev1.Manifest, blobs map[wire.Sum]bool) {
+	a.t.Helper()
+	for _, change := range m.GetChanges() {
+		for _, b := range [][]byte{change.GetOldSha256(), change.GetNewSha256()} {
+			if sum := a.sum(b); !sum.IsZero() && !blobs[sum] {
+				a.t.Errorf("%s: release %d names document %v of %s/%s, which is not there", c, m.GetNumber(), sum, change.GetKind(), change.GetId())
+			}
+		}
+	}
 }
 
 // state is the documents of a channel after a release.
