@@ -1,0 +1,151 @@
+package stripe
+
+import (
+	"context"
+	"slices"
+
+	stripego "github.com/stripe/stripe-go/v76"
+)
+
+// portalKey is the metadata of the portal's configuration that Sync made.
+const portalKey = "breakwater_portal"
+
+// findPortal returns the configuration that Sync made; nil before.
+func (p *Provider) findPortal(ctx context.Context) (*stripego.BillingPortalConfiguration, error) {
+	var first *stripego.BillingPortalConfiguration
+	err := p.list(ctx, "list portal configurations", maxList, func(list stripego.ListParams) error {
+		found := p.portalConfigs.List(&stripego.BillingPortalConfigurationListParams{
+			ListParams: list, Active: stripego.Bool(true),
+		})
+		for found.Next() {
+			one := found.BillingPortalConfiguration()
+			// Of several the same one is taken by everybody.
+			if one.Metadata[portalKey] != "" && (first == nil || one.Created < first.Created ||
+				one.Created == first.Created && one.ID < first.ID) {
+				first = one
+			}
+		}
+		return found.Err()
+	})
+	return first, err
+}
+
+// syncPortal makes the portal show invoices and manage cards, and nothing else. Plans are
+// changed through our own API, which asks what turns off and quotes a price; names and
+// addresses too, from where they are sent to Stripe.
+func (s *syncRun) syncPortal(ctx context.Context) error {
+	found, err := s.findPortal(ctx)
+	if err != nil {
+		return err
+	}
+	if found == nil {
+		return s.apply(Change{"+", "portal", "configuration", ""}, func() error {
+			return s.converge(ctx, "create portal configuration", func(params stripego.Params) error {
+				_, err := s.portalConfigs.New(s.portalParams(params))
+				return err
+			})
+		})
+	}
+	if s.isPortal(found) {
+		return nil
+	}
+	return s.apply(Change{"~", "portal", "configuration", ""}, func() error {
+		return s.converge(ctx, "update portal configuration", func(params stripego.Params) error {
+			want := s.portalParams(params)
+			want.Features.SubscriptionUpdate = &stripego.BillingPortalConfigurationFeaturesSubscriptionUpdateParams{
+				Enabled: stripego.Bool(false),
+			}
+			_, err := s.portalConfigs.Update(found.ID, want)
+			return err
+		})
+	})
+}
+
+func (s *syncRun) portalParams(params stripego.Params) *stripego.BillingPortalConfigurationParams {
+	off, on := stripego.Bool(false), stripego.Bool(true)
+	profile := &stripego.BillingPortalConfigurationBusinessProfileParams{Headline: stripego.String("")}
+	if s.privacyURL != "" {
+		profile.PrivacyPolicyURL = stripego.String(s.privacyURL)
+	}
+	if s.termsURL != "" {
+		profile.TermsOfServiceURL = stripego.String(s.termsURL)
+	}
+	return &stripego.BillingPortalConfigurationParams{
+		Params:          params,
+		BusinessProfile: profile,
+		Features: &stripego.BillingPortalConfigurationFeaturesParams{
+			CustomerUpdate:      &stripego.BillingPortalConfigurationFeaturesCustomerUpdateParams{Enabled: off},
+			InvoiceHistory:      &stripego.BillingPortalConfigurationFeaturesInvoiceHistoryParams{Enabled: on},
+			PaymentMethodUpdate: &stripego.BillingPortalConfigurationFeaturesPaymentMethodUpdateParams{Enabled: on},
+			SubscriptionCancel:  &stripego.BillingPortalConfigurationFeaturesSubscriptionCancelParams{Enabled: off},
+			SubscriptionPause:   &stripego.BillingPortalConfigurationFeaturesSubscriptionPauseParams{Enabled: off},
+			// Subscription updates are off in a new configuration that does not give them; in
+			// one they could only be given with products.
+		},
+		Metadata: map[string]string{portalKey: "1"},
+	}
+}
+
+func (s *syncRun) isPortal(c *stripego.BillingPortalConfiguration) bool {
+	f := c.Features
+	switch {
+	case f == nil, c.BusinessProfile == nil:
+		return false
+	case s.privacyURL != "" && c.BusinessProfile.PrivacyPolicyURL != s.privacyURL,
+		s.termsURL != "" && c.BusinessProfile.TermsOfServiceURL != s.termsURL:
+		return false
+	}
+	on := f.InvoiceHistory != nil && f.InvoiceHistory.Enabled && f.PaymentMethodUpdate != nil && f.PaymentMethodUpdate.Enabled
+	off := (f.CustomerUpdate == nil || !f.CustomerUpdate.Enabled) &&
+		(f.SubscriptionCancel == nil || !f.SubscriptionCancel.Enabled) &&
+		(f.SubscriptionPause == nil || !f.SubscriptionPause.Enabled) &&
+		(f.SubscriptionUpdate == nil || !f.SubscriptionUpdate.Enabled)
+	return on && off
+}
+
+// syncWebhook has Stripe send the events that matter to our address, in our API's version.
+func (s *syncRun) syncWebhook(ctx context.Context) error {
+	if s.webhookURL == "" {
+		return nil
+	}
+	var endpoint *stripego.WebhookEndpoint
+	err := s.list(ctx, "list webhook endpoints", maxList, func(list stripego.ListParams) error {
+		found := s.webhooks.List(&stripego.WebhookEndpointListParams{ListParams: list})
+		for found.Next() {
+			if one := found.WebhookEndpoint(); endpoint == nil && one.URL == s.webhookURL {
+				endpoint = one
+			}
+		}
+		return found.Err()
+	})
+	if err != nil {
+		return err
+	}
+	events := EventTypes()
+	if endpoint == nil {
+		return s.apply(Change{"+", "webhook", s.webhookURL, ""}, func() error {
+			return s.converge(ctx, "create webhook endpoint", func(params stripego.Params) error {
+				made, err := s.webhooks.New(&stripego.WebhookEndpointParams{
+					Params: params, URL: stripego.String(s.webhookURL), EnabledEvents: stripego.StringSlice(events),
+					APIVersion: stripego.String(APIVersion),
+				})
+				if err == nil {
+					s.diff.WebhookSecret = Secret(made.Secret)
+				}
+				return err
+			})
+		})
+	}
+	has := slices.Sorted(slices.Values(endpoint.EnabledEvents))
+	if slices.Equal(has, events) && endpoint.Status != "disabled" {
+		return nil
+	}
+	return s.apply(Change{"~", "webhook", s.webhookURL, "events"}, func() error {
+		return s.converge(ctx, "update webhook endpoint", func(params stripego.Params) error {
+			_, err := s.webhooks.Update(endpoint.ID, &stripego.WebhookEndpointParams{
+				Params: params, EnabledEvents: stripego.StringSlice(events), Disabled: stripego.Bool(false),
+			})
+			return err
+		})
+	})
+}
