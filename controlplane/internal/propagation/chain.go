@@ -24,6 +24,8 @@ type chain struct {
 	liveRevision, firstWaveRevision, goodRevision int64
 	// trials are the trials on their way, oldest first.
 	trials []int64
+	// obstacles are what may hold releases up.
+	obstacles obstacles
 }
 
 // link is what one release covers.
@@ -31,8 +33,11 @@ type link struct {
 	number, from, covered int64
 }
 
-func newChain(head *storev1.HeadRecord, rollout *storev1.RolloutRecord) *chain {
-	c := &chain{live: rollout.GetLive(), firstWave: rollout.GetLive(), cursor: head.GetCursor()}
+func newChain(head *storev1.HeadRecord, rollout *storev1.RolloutRecord, policy *storev1.ChannelPolicy) *chain {
+	c := &chain{
+		live: rollout.GetLive(), firstWave: rollout.GetLive(), cursor: head.GetCursor(),
+		obstacles: newObstacles(rollout, policy),
+	}
 	for _, r := range rollout.GetReleases() {
 		if r.GetState() == storev1.ReleaseProgress_ABANDONED || r.GetNumber() > head.GetRelease() {
 			continue

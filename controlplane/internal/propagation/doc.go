@@ -25,7 +25,7 @@
 //
 //	PENDING      no data center has it: it waits for a release, for the first wave, for the
 //	             site to be active, or it is held as a suspect, as the reason says
-//	ROLLING_OUT  on its way
+//	ROLLING_OUT  on its way; the reason says what it waits for where something holds it up
 //	LIVE         the last wave's bake passed, for it or for a newer version. For a site
 //	             that is not to be served any more: nothing of it is left
 //	QUARANTINED  it hurt a data center, and the last good version serves

@@ -39,9 +39,9 @@ type indexed struct {
 }
 
 type chainEntry struct {
-	head, rollout int64 // the revisions that were decoded
-	chain         *chain
-	suspects      []*storev1.Suspect
+	head, rollout, policy int64 // the revisions that were decoded
+	chain                 *chain
+	suspects              []*storev1.Suspect
 }
 
 // fingerprint changes whenever a key changes that a State is made from.
@@ -102,6 +102,7 @@ func fingerprintOf(v View) fingerprint {
 	for _, c := range wire.Channels() {
 		f[0].get(v, ledger.HeadKey(c))
 		f[0].get(v, ledger.RolloutKey(c))
+		f[0].get(v, ledger.PolicyKey(c))
 	}
 	for i, prefix := range [...]string{ledger.QuarantinesPrefix, ledger.DataCentersPrefix, ledger.FleetPrefix} {
 		v.Ascend(prefix, func(kv registry.KV) bool {
@@ -149,20 +150,23 @@ func (x *Index) chain(v View, c wire.Channel) chainEntry {
 	headKV, _ := v.Get(ledger.HeadKey(c))
 	rolloutKV, _ := v.Get(ledger.RolloutKey(c))
 	e, ok := x.chains[c]
-	if ok && e.head == headKV.ModRevision && e.rollout == rolloutKV.ModRevision {
+	policyKV, _ := v.Get(ledger.PolicyKey(c))
+	if ok && e.head == headKV.ModRevision && e.rollout == rolloutKV.ModRevision && e.policy == policyKV.ModRevision {
 		return e
 	}
 	var head storev1.HeadRecord
 	var rollout storev1.RolloutRecord
-	if proto.Unmarshal(headKV.Value, &head) != nil || proto.Unmarshal(rolloutKV.Value, &rollout) != nil {
+	var policy storev1.ChannelPolicy
+	if proto.Unmarshal(headKV.Value, &head) != nil || proto.Unmarshal(rolloutKV.Value, &rollout) != nil ||
+		proto.Unmarshal(policyKV.Value, &policy) != nil {
 		// A record of a newer version of the server: answer from what was known before.
 		if ok {
 			return e
 		}
 	}
 	e = chainEntry{
-		head: headKV.ModRevision, rollout: rolloutKV.ModRevision,
-		chain: newChain(&head, &rollout), suspects: rollout.GetSuspects(),
+		head: headKV.ModRevision, rollout: rolloutKV.ModRevision, policy: policyKV.ModRevision,
+		chain: newChain(&head, &rollout, &policy), suspects: rollout.GetSuspects(),
 	}
 	x.chains[c] = e
 	return e

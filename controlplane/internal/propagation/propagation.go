@@ -112,6 +112,11 @@ func (s *State) judge(site *Site, version int64, held holds, at place) (breakwat
 	switch {
 	case at.live:
 		return breakwaterv1.Propagation_LIVE, reason
+	}
+	if waits := s.waits(at); waits != "" {
+		reason = waits
+	}
+	switch {
 	case at.canary || s.entered(at):
 		return breakwaterv1.Propagation_ROLLING_OUT, reason
 	}
