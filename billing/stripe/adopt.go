@@ -35,7 +35,7 @@ func (p *Provider) adoptCard(ctx context.Context, c *stripego.Customer) (*stripe
 	err = p.change(ctx, "bw-card-"+session.ID, "adopt card", func(params stripego.Params) (err error) {
 		changed, err = p.customers.Update(c.ID, &stripego.CustomerParams{
 			Params:          params,
-			InvoiceSettings: &stripego.CustomerInvoiceSettingsParams{DefaultPaymentMethod: stripego.String(card.ID)},
+			InvoiceSettings: &stripego.CustomerInvoiceSettingsParams{DefaultPaymentMethod: new(card.ID)},
 			Metadata:        map[string]string{sessionKey: session.ID},
 			Expand:          expand(defaultCard),
 		})
@@ -59,7 +59,7 @@ func (p *Provider) completedSession(ctx context.Context, customer string) (*stri
 	var newest *stripego.CheckoutSession
 	err := p.list(ctx, "list checkout sessions", sessionsLooked, func(list stripego.ListParams) error {
 		found := p.checkouts.List(&stripego.CheckoutSessionListParams{
-			ListParams: list, Customer: stripego.String(customer), Expand: expand("data.setup_intent.payment_method"),
+			ListParams: list, Customer: new(customer), Expand: expand("data.setup_intent.payment_method"),
 		})
 		for found.Next() {
 			s := found.CheckoutSession()

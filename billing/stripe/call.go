@@ -44,7 +44,7 @@ func (p *Provider) read(ctx context.Context, operation string, request func(stri
 // list reads one page.
 func (p *Provider) list(ctx context.Context, operation string, limit int, request func(stripego.ListParams) error) error {
 	return p.do(ctx, operation, func(ctx context.Context) error {
-		return request(stripego.ListParams{Context: ctx, Limit: stripego.Int64(int64(limit)), Single: true})
+		return request(stripego.ListParams{Context: ctx, Limit: new(int64(limit)), Single: true})
 	})
 }
 

@@ -45,7 +45,7 @@ func (p *Provider) todaysPrices(ctx context.Context) (map[string]string, error) 
 		}
 		err := p.list(ctx, "list prices", maxList, func(list stripego.ListParams) error {
 			found := p.prices.List(&stripego.PriceListParams{
-				ListParams: list, Active: stripego.Bool(true), LookupKeys: stripego.StringSlice(keys),
+				ListParams: list, Active: new(true), LookupKeys: stripego.StringSlice(keys),
 			})
 			for found.Next() {
 				one := found.Price()

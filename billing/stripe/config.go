@@ -113,11 +113,11 @@ func New(cfg Config) (*Provider, error) {
 		p.timeout = defaultTimeout
 	}
 	p.connect(string(cfg.Key), stripego.GetBackendWithConfig(stripego.APIBackend, &stripego.BackendConfig{
-		URL:               stripego.String(base),
+		URL:               new(base),
 		HTTPClient:        withoutRedirects(cfg.HTTPClient),
 		LeveledLogger:     silent{},
-		MaxNetworkRetries: stripego.Int64(0),
-		EnableTelemetry:   stripego.Bool(false),
+		MaxNetworkRetries: new(int64(0)),
+		EnableTelemetry:   new(false),
 	}))
 	return p, nil
 }

@@ -57,8 +57,8 @@ func (p *Provider) UpdateCustomer(ctx context.Context, key, customer string, c b
 func customerParams(params stripego.Params, c billing.CustomerRequest) *stripego.CustomerParams {
 	out := &stripego.CustomerParams{
 		Params:   params,
-		Email:    stripego.String(c.Email),
-		Name:     stripego.String(c.Details.GetLegalName()),
+		Email:    new(c.Email),
+		Name:     new(c.Details.GetLegalName()),
 		Address:  addressParams(c.Details.GetAddress()),
 		Metadata: map[string]string{accountKey: c.Account},
 		Expand:   expand(defaultCard),
@@ -74,19 +74,19 @@ func addressParams(a *postaladdress.PostalAddress) *stripego.AddressParams {
 	lines := a.GetAddressLines()
 	line := func(n int) *string {
 		if n < len(lines) {
-			return stripego.String(lines[n])
+			return new(lines[n])
 		}
-		return stripego.String("")
+		return new("")
 	}
 	if len(lines) == 0 && a.GetLocality() == "" && a.GetAdministrativeArea() == "" && a.GetPostalCode() == "" && a.GetRegionCode() == "" {
 		return nil
 	}
 	return &stripego.AddressParams{
 		Line1: line(0), Line2: line(1),
-		City:       stripego.String(a.GetLocality()),
-		State:      stripego.String(a.GetAdministrativeArea()),
-		PostalCode: stripego.String(a.GetPostalCode()),
-		Country:    stripego.String(a.GetRegionCode()),
+		City:       new(a.GetLocality()),
+		State:      new(a.GetAdministrativeArea()),
+		PostalCode: new(a.GetPostalCode()),
+		Country:    new(a.GetRegionCode()),
 	}
 }
 
@@ -124,10 +124,10 @@ func (p *Provider) Credit(ctx context.Context, key, customer string, cents int64
 	return p.change(ctx, key, "credit", func(params stripego.Params) error {
 		_, err := p.balances.New(&stripego.CustomerBalanceTransactionParams{
 			Params:      params,
-			Customer:    stripego.String(customer),
-			Amount:      stripego.Int64(-cents), // Below zero a balance is in the customer's favour.
-			Currency:    stripego.String(billing.Currency),
-			Description: stripego.String(reason),
+			Customer:    new(customer),
+			Amount:      new(-cents), // Below zero a balance is in the customer's favour.
+			Currency:    new(billing.Currency),
+			Description: new(reason),
 		})
 		return err
 	})

@@ -25,7 +25,7 @@ func (p *Provider) PayInvoice(ctx context.Context, key, invoice string) (*billin
 	var paid *stripego.Invoice
 	err := p.change(ctx, key, "pay invoice", func(params stripego.Params) (err error) {
 		paid, err = p.invoices.Pay(invoice, &stripego.InvoicePayParams{
-			Params: params, OffSession: stripego.Bool(false), Expand: expand(paymentIntent),
+			Params: params, OffSession: new(false), Expand: expand(paymentIntent),
 		})
 		return err
 	})
@@ -115,10 +115,10 @@ func (p *Provider) Invoices(ctx context.Context, customer, after string, limit i
 	var found []*stripego.Invoice
 	err = p.list(ctx, "list invoices", min(max(limit, 1), maxList), func(list stripego.ListParams) error {
 		if after != "" {
-			list.StartingAfter = stripego.String(after)
+			list.StartingAfter = new(after)
 		}
 		all := p.invoices.List(&stripego.InvoiceListParams{
-			ListParams: list, Customer: stripego.String(customer), Expand: expand("data." + paymentIntent),
+			ListParams: list, Customer: new(customer), Expand: expand("data." + paymentIntent),
 		})
 		for all.Next() {
 			found = append(found, all.Invoice())
@@ -152,8 +152,8 @@ func (p *Provider) complete(ctx context.Context, i *stripego.Invoice) (*billing.
 	after, more := i.Lines.Data[len(i.Lines.Data)-1].ID, true
 	for more && len(out.Lines) < maxLines {
 		err := p.list(ctx, "list invoice lines", min(maxList, maxLines-len(out.Lines)), func(list stripego.ListParams) error {
-			list.StartingAfter = stripego.String(after)
-			rest := p.invoices.ListLines(&stripego.InvoiceListLinesParams{ListParams: list, Invoice: stripego.String(i.ID)})
+			list.StartingAfter = new(after)
+			rest := p.invoices.ListLines(&stripego.InvoiceListLinesParams{ListParams: list, Invoice: new(i.ID)})
 			var lines []*stripego.InvoiceLineItem
 			for rest.Next() {
 				lines = append(lines, rest.InvoiceLineItem())

@@ -165,16 +165,16 @@ func itemParams(list []change) []*stripego.SubscriptionItemsParams {
 	for _, c := range list {
 		one := &stripego.SubscriptionItemsParams{}
 		if c.id != "" {
-			one.ID = stripego.String(c.id)
+			one.ID = new(c.id)
 		}
 		switch {
 		case c.deleted:
-			one.Deleted = stripego.Bool(true)
+			one.Deleted = new(true)
 		case c.price != "":
-			one.Price = stripego.String(c.price)
+			one.Price = new(c.price)
 			fallthrough
 		default:
-			one.Quantity = stripego.Int64(c.quantity)
+			one.Quantity = new(c.quantity)
 		}
 		out = append(out, one)
 	}

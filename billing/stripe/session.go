@@ -21,11 +21,11 @@ func (p *Provider) CheckoutSession(ctx context.Context, key, customer, successUR
 	err := p.change(ctx, key, "create checkout session", func(params stripego.Params) (err error) {
 		made, err = p.checkouts.New(&stripego.CheckoutSessionParams{
 			Params:             params,
-			Mode:               stripego.String(string(stripego.CheckoutSessionModeSetup)),
+			Mode:               new(string(stripego.CheckoutSessionModeSetup)),
 			PaymentMethodTypes: stripego.StringSlice([]string{"card"}),
-			Customer:           stripego.String(customer),
-			SuccessURL:         stripego.String(successURL),
-			CancelURL:          stripego.String(cancelURL),
+			Customer:           new(customer),
+			SuccessURL:         new(successURL),
+			CancelURL:          new(cancelURL),
 		})
 		return err
 	})
@@ -49,9 +49,9 @@ func (p *Provider) PortalSession(ctx context.Context, key, customer, returnURL s
 	err = p.change(ctx, key, "create portal session", func(params stripego.Params) (err error) {
 		made, err = p.portals.New(&stripego.BillingPortalSessionParams{
 			Params:        params,
-			Configuration: stripego.String(configuration),
-			Customer:      stripego.String(customer),
-			ReturnURL:     stripego.String(returnURL),
+			Configuration: new(configuration),
+			Customer:      new(customer),
+			ReturnURL:     new(returnURL),
 		})
 		return err
 	})

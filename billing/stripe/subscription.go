@@ -33,10 +33,10 @@ func (p *Provider) CreateSubscription(ctx context.Context, key string, s billing
 	err = p.change(ctx, key, "create subscription", func(params stripego.Params) (err error) {
 		made, err = p.subscriptions.New(&stripego.SubscriptionParams{
 			Params:           params,
-			Customer:         stripego.String(s.Customer),
+			Customer:         new(s.Customer),
 			Items:            itemParams(list),
-			CollectionMethod: stripego.String(string(stripego.SubscriptionCollectionMethodChargeAutomatically)),
-			PaymentBehavior:  stripego.String("default_incomplete"),
+			CollectionMethod: new(string(stripego.SubscriptionCollectionMethodChargeAutomatically)),
+			PaymentBehavior:  new("default_incomplete"),
 			PaymentSettings: &stripego.SubscriptionPaymentSettingsParams{
 				PaymentMethodTypes: stripego.StringSlice([]string{"card"}),
 			},
@@ -81,7 +81,7 @@ func (p *Provider) CustomerSubscriptions(ctx context.Context, customer string) (
 	err := p.list(ctx, "list subscriptions", maxList, func(list stripego.ListParams) error {
 		// Without a status Stripe leaves out those that are canceled, not those that expired.
 		found := p.subscriptions.List(&stripego.SubscriptionListParams{
-			ListParams: list, Customer: stripego.String(customer), Expand: expand("data." + latestInvoice),
+			ListParams: list, Customer: new(customer), Expand: expand("data." + latestInvoice),
 		})
 		for found.Next() {
 			one := asSubscription(found.Subscription())
@@ -108,14 +108,14 @@ func (p *Provider) SetQuantities(ctx context.Context, key, subscription string, 
 	}
 	return p.update(ctx, key, "set quantities", subscription, &stripego.SubscriptionParams{
 		Items:             itemParams(list),
-		ProrationBehavior: stripego.String("none"),
+		ProrationBehavior: new("none"),
 	})
 }
 
 // SetCancelAtPeriodEnd lets the subscription end with its period, or takes that back.
 func (p *Provider) SetCancelAtPeriodEnd(ctx context.Context, key, subscription string, cancel bool) (*billing.Subscription, error) {
 	return p.update(ctx, key, "set cancel at period end", subscription, &stripego.SubscriptionParams{
-		CancelAtPeriodEnd: stripego.Bool(cancel),
+		CancelAtPeriodEnd: new(cancel),
 	})
 }
 
@@ -128,7 +128,7 @@ func (p *Provider) CancelSubscription(ctx context.Context, key, subscription str
 	var over *stripego.Subscription
 	err := p.change(ctx, key, "cancel subscription", func(params stripego.Params) (err error) {
 		over, err = p.subscriptions.Cancel(subscription, &stripego.SubscriptionCancelParams{
-			Params: params, InvoiceNow: stripego.Bool(false), Prorate: stripego.Bool(false), Expand: expand(latestInvoice),
+			Params: params, InvoiceNow: new(false), Prorate: new(false), Expand: expand(latestInvoice),
 		})
 		return err
 	})

@@ -40,7 +40,7 @@ func (s *syncRun) syncProduct(ctx context.Context, plan *breakwaterv1.Plan) (pro
 		return product, s.apply(Change{"+", "product", id, fmt.Sprintf("%q", plan.GetDisplayName())}, func() error {
 			return s.converge(ctx, "create product", func(params stripego.Params) (err error) {
 				want := productParams(params, plan)
-				want.ID = stripego.String(productID(id))
+				want.ID = new(productID(id))
 				product, err = s.products.New(want)
 				return err
 			})
@@ -65,7 +65,7 @@ func (s *syncRun) syncProduct(ctx context.Context, plan *breakwaterv1.Plan) (pro
 	return product, s.apply(Change{"~", "product", id, detail}, func() error {
 		return s.converge(ctx, "update product", func(params stripego.Params) (err error) {
 			want := productParams(params, plan)
-			want.Active = stripego.Bool(true)
+			want.Active = new(true)
 			product, err = s.products.Update(productID(id), want)
 			return err
 		})
@@ -75,8 +75,8 @@ func (s *syncRun) syncProduct(ctx context.Context, plan *breakwaterv1.Plan) (pro
 func productParams(params stripego.Params, plan *breakwaterv1.Plan) *stripego.ProductParams {
 	return &stripego.ProductParams{
 		Params:      params,
-		Name:        stripego.String(plan.GetDisplayName()),
-		Description: stripego.String(plan.GetDescription()),
+		Name:        new(plan.GetDisplayName()),
+		Description: new(plan.GetDescription()),
 		Metadata:    map[string]string{planKey: planID(plan)},
 	}
 }
@@ -103,12 +103,12 @@ func (s *syncRun) syncPrice(ctx context.Context, plan *breakwaterv1.Plan, produc
 			return s.converge(ctx, "create price", func(params stripego.Params) (err error) {
 				current, err = s.prices.New(&stripego.PriceParams{
 					Params:            params,
-					Product:           stripego.String(productID(id)),
-					Currency:          stripego.String(billing.Currency),
-					UnitAmount:        stripego.Int64(cents(plan)),
-					Recurring:         &stripego.PriceRecurringParams{Interval: stripego.String("month")},
-					LookupKey:         stripego.String(lookupKey(id)),
-					TransferLookupKey: stripego.Bool(true),
+					Product:           new(productID(id)),
+					Currency:          new(billing.Currency),
+					UnitAmount:        new(cents(plan)),
+					Recurring:         &stripego.PriceRecurringParams{Interval: new("month")},
+					LookupKey:         new(lookupKey(id)),
+					TransferLookupKey: new(true),
 					Metadata:          map[string]string{planKey: id},
 				})
 				return err
@@ -142,7 +142,7 @@ func (s *syncRun) archivePrice(ctx context.Context, plan string, product *stripe
 		if product.DefaultPrice != nil && product.DefaultPrice.ID == old.ID && current != nil {
 			err := s.converge(ctx, "set default price", func(params stripego.Params) error {
 				_, err := s.products.Update(product.ID, &stripego.ProductParams{
-					Params: params, DefaultPrice: stripego.String(current.ID),
+					Params: params, DefaultPrice: new(current.ID),
 				})
 				return err
 			})
@@ -151,7 +151,7 @@ func (s *syncRun) archivePrice(ctx context.Context, plan string, product *stripe
 			}
 		}
 		return s.converge(ctx, "archive price", func(params stripego.Params) error {
-			_, err := s.prices.Update(old.ID, &stripego.PriceParams{Params: params, Active: stripego.Bool(false)})
+			_, err := s.prices.Update(old.ID, &stripego.PriceParams{Params: params, Active: new(false)})
 			return err
 		})
 	})
@@ -161,7 +161,7 @@ func (s *syncRun) activePrices(ctx context.Context, product string) ([]*stripego
 	var active []*stripego.Price
 	err := s.list(ctx, "list prices", maxList, func(list stripego.ListParams) error {
 		found := s.prices.List(&stripego.PriceListParams{
-			ListParams: list, Active: stripego.Bool(true), Product: stripego.String(product),
+			ListParams: list, Active: new(true), Product: new(product),
 		})
 		for found.Next() {
 			active = append(active, found.Price())
@@ -178,7 +178,7 @@ func (s *syncRun) syncOldPlans(ctx context.Context) error {
 	sold := paidPlans(s.plans)
 	var gone []*stripego.Product
 	err := s.list(ctx, "list products", maxList, func(list stripego.ListParams) error {
-		found := s.products.List(&stripego.ProductListParams{ListParams: list, Active: stripego.Bool(true)})
+		found := s.products.List(&stripego.ProductListParams{ListParams: list, Active: new(true)})
 		for found.Next() {
 			one := found.Product()
 			plan := one.Metadata[planKey]
@@ -195,7 +195,7 @@ func (s *syncRun) syncOldPlans(ctx context.Context) error {
 	for _, one := range gone {
 		err := s.apply(Change{"-", "product", one.Metadata[planKey], ""}, func() error {
 			return s.converge(ctx, "archive product", func(params stripego.Params) error {
-				_, err := s.products.Update(one.ID, &stripego.ProductParams{Params: params, Active: stripego.Bool(false)})
+				_, err := s.products.Update(one.ID, &stripego.ProductParams{Params: params, Active: new(false)})
 				return err
 			})
 		})

@@ -15,7 +15,7 @@ func (p *Provider) findPortal(ctx context.Context) (*stripego.BillingPortalConfi
 	var first *stripego.BillingPortalConfiguration
 	err := p.list(ctx, "list portal configurations", maxList, func(list stripego.ListParams) error {
 		found := p.portalConfigs.List(&stripego.BillingPortalConfigurationListParams{
-			ListParams: list, Active: stripego.Bool(true),
+			ListParams: list, Active: new(true),
 		})
 		for found.Next() {
 			one := found.BillingPortalConfiguration()
@@ -53,7 +53,7 @@ func (s *syncRun) syncPortal(ctx context.Context) error {
 		return s.converge(ctx, "update portal configuration", func(params stripego.Params) error {
 			want := s.portalParams(params)
 			want.Features.SubscriptionUpdate = &stripego.BillingPortalConfigurationFeaturesSubscriptionUpdateParams{
-				Enabled: stripego.Bool(false),
+				Enabled: new(false),
 			}
 			_, err := s.portalConfigs.Update(found.ID, want)
 			return err
@@ -62,13 +62,13 @@ func (s *syncRun) syncPortal(ctx context.Context) error {
 }
 
 func (s *syncRun) portalParams(params stripego.Params) *stripego.BillingPortalConfigurationParams {
-	off, on := stripego.Bool(false), stripego.Bool(true)
-	profile := &stripego.BillingPortalConfigurationBusinessProfileParams{Headline: stripego.String("")}
+	off, on := new(false), new(true)
+	profile := &stripego.BillingPortalConfigurationBusinessProfileParams{Headline: new("")}
 	if s.privacyURL != "" {
-		profile.PrivacyPolicyURL = stripego.String(s.privacyURL)
+		profile.PrivacyPolicyURL = new(s.privacyURL)
 	}
 	if s.termsURL != "" {
-		profile.TermsOfServiceURL = stripego.String(s.termsURL)
+		profile.TermsOfServiceURL = new(s.termsURL)
 	}
 	return &stripego.BillingPortalConfigurationParams{
 		Params:          params,
@@ -126,8 +126,8 @@ func (s *syncRun) syncWebhook(ctx context.Context) error {
 		return s.apply(Change{"+", "webhook", s.webhookURL, ""}, func() error {
 			return s.converge(ctx, "create webhook endpoint", func(params stripego.Params) error {
 				made, err := s.webhooks.New(&stripego.WebhookEndpointParams{
-					Params: params, URL: stripego.String(s.webhookURL), EnabledEvents: stripego.StringSlice(events),
-					APIVersion: stripego.String(APIVersion),
+					Params: params, URL: new(s.webhookURL), EnabledEvents: stripego.StringSlice(events),
+					APIVersion: new(APIVersion),
 				})
 				if err == nil {
 					s.diff.WebhookSecret = Secret(made.Secret)
@@ -143,7 +143,7 @@ func (s *syncRun) syncWebhook(ctx context.Context) error {
 	return s.apply(Change{"~", "webhook", s.webhookURL, "events"}, func() error {
 		return s.converge(ctx, "update webhook endpoint", func(params stripego.Params) error {
 			_, err := s.webhooks.Update(endpoint.ID, &stripego.WebhookEndpointParams{
-				Params: params, EnabledEvents: stripego.StringSlice(events), Disabled: stripego.Bool(false),
+				Params: params, EnabledEvents: stripego.StringSlice(events), Disabled: new(false),
 			})
 			return err
 		})

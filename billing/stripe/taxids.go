@@ -28,8 +28,8 @@ func (p *Provider) setTaxIDs(ctx context.Context, key, customer string, want []*
 		}
 		err := p.change(ctx, taxIDKey(key, one), "create tax ID", func(params stripego.Params) error {
 			_, err := p.taxIDs.New(&stripego.TaxIDParams{
-				Params: params, Customer: stripego.String(customer),
-				Type: stripego.String(one.GetType()), Value: stripego.String(one.GetValue()),
+				Params: params, Customer: new(customer),
+				Type: new(one.GetType()), Value: new(one.GetValue()),
 			})
 			return err
 		})
@@ -45,7 +45,7 @@ func (p *Provider) setTaxIDs(ctx context.Context, key, customer string, want []*
 			continue
 		}
 		err := p.converge(ctx, "delete tax ID", func(params stripego.Params) error {
-			_, err := p.taxIDs.Del(old.ID, &stripego.TaxIDParams{Params: params, Customer: stripego.String(customer)})
+			_, err := p.taxIDs.Del(old.ID, &stripego.TaxIDParams{Params: params, Customer: new(customer)})
 			return err
 		})
 		if err != nil && !errors.Is(err, billing.ErrNotFound) {
@@ -58,7 +58,7 @@ func (p *Provider) setTaxIDs(ctx context.Context, key, customer string, want []*
 func (p *Provider) listTaxIDs(ctx context.Context, customer string) ([]*stripego.TaxID, error) {
 	var have []*stripego.TaxID
 	err := p.list(ctx, "list tax IDs", maxList, func(list stripego.ListParams) error {
-		found := p.taxIDs.List(&stripego.TaxIDListParams{ListParams: list, Customer: stripego.String(customer)})
+		found := p.taxIDs.List(&stripego.TaxIDListParams{ListParams: list, Customer: new(customer)})
 		for found.Next() {
 			have = append(have, found.TaxID())
 		}

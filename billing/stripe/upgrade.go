@@ -27,9 +27,9 @@ func (p *Provider) Upgrade(ctx context.Context, key string, u billing.UpgradeReq
 	}
 	return p.update(ctx, key, "upgrade", u.Subscription, &stripego.SubscriptionParams{
 		Items:             itemParams(list),
-		ProrationBehavior: stripego.String("always_invoice"),
-		ProrationDate:     stripego.Int64(u.ProrationTime.Unix()),
-		PaymentBehavior:   stripego.String("pending_if_incomplete"),
+		ProrationBehavior: new("always_invoice"),
+		ProrationDate:     new(u.ProrationTime.Unix()),
+		PaymentBehavior:   new("pending_if_incomplete"),
 	})
 }
 
@@ -57,10 +57,10 @@ func (p *Provider) Preview(ctx context.Context, u billing.UpgradeRequest) (*bill
 	err = p.read(ctx, "preview", func(params stripego.Params) (err error) {
 		upcoming, err = p.invoices.Upcoming(&stripego.InvoiceUpcomingParams{
 			Params:                        params,
-			Subscription:                  stripego.String(u.Subscription),
+			Subscription:                  new(u.Subscription),
 			SubscriptionItems:             itemParams(list),
-			SubscriptionProrationBehavior: stripego.String("always_invoice"),
-			SubscriptionProrationDate:     stripego.Int64(u.ProrationTime.Unix()),
+			SubscriptionProrationBehavior: new("always_invoice"),
+			SubscriptionProrationDate:     new(u.ProrationTime.Unix()),
 		})
 		return err
 	})
