@@ -35,6 +35,7 @@
 //   - publish: seals releases. rollout: moves them through waves. fleet: what edges report.
 //     prune: removes what nothing needs any more.
 //   - incident: what the public is told went wrong. statusfile: the same as a signed file.
+//     ownerlog: what owners are told of it in their audit logs.
 //   - ledger: the keys of the engine's state. propagation: where a change is now.
 //   - activation, onboard: sites' proofs and expiries; the DNS look-ups behind them.
 //     safedial: the dialer for addresses that customers choose.

@@ -58,7 +58,7 @@ var keyUses = []keyUse{
 		reason:  "a release is finished by the step that ended it, and forgotten when it is old",
 	},
 	{
-		builders: []string{"ledger.QuarantineKey"}, writers: []string{"rollout"}, readers: []string{"service/ops"},
+		builders: []string{"ledger.QuarantineKey"}, writers: []string{"rollout"}, readers: []string{"service/ops", "ownerlog"},
 		reason: "quarantine follows from evidence; operators ask for a retry by a command",
 	},
 	{

@@ -113,6 +113,8 @@ const (
 	AppsPrefix = StatePrefix + "platform/apps/"
 	// LimitsKey is the key of the limits of documents.
 	LimitsKey = StatePrefix + "platform/limits"
+	// QuarantineNotesPrefix is the prefix of what owners were told of quarantines.
+	QuarantineNotesPrefix = StatePrefix + "notes/quarantines/"
 	// OutboxPrefix is the prefix of what must happen outside.
 	OutboxPrefix = StatePrefix + "outbox/"
 	// AccountIndexPrefix is the prefix under which every account's ID is listed.
@@ -134,8 +136,19 @@ func AppVersion(id string, version int64) string {
 	return PlatformHistoryPrefix + id + "/" + fmt.Sprintf("%016x", version)
 }
 
+// QuarantineNote is the key of what the owner was told of a quarantine, by its ID.
+func QuarantineNote(id string) string { return QuarantineNotesPrefix + id }
+
 // Outbox is the key of one outbox item.
 func Outbox(id string) string { return OutboxPrefix + id }
+
+// PaymentLedger is the key of what the built-in payment provider keeps of a customer.
+func PaymentLedger(customer string) string { return HistoryPrefix + "ledgers/" + customer + "/ledger" }
+
+// PaymentInvoice is the key of one of its invoices. Keys order as numbers do.
+func PaymentInvoice(customer string, number int64) string {
+	return HistoryPrefix + "ledgers/" + customer + "/invoices/" + fmt.Sprintf("%016x", number)
+}
 
 // AccountIndex is the key that lists an account's ID.
 func AccountIndex(account string) string { return AccountIndexPrefix + account }

@@ -158,7 +158,7 @@ func (m *machine) quarantine(r *Release, c Change, e evidence) {
 		Retry: m.o.Now,
 	}
 	if before, ok := m.quarantines[c.Document]; ok && before.Bad == q.Bad {
-		q.Retries, q.Created = before.Retries, before.Created
+		q.Retries, q.Created, q.RetriedBy = before.Retries, before.Created, before.RetriedBy
 		if q.Retries > 0 {
 			q.Retry = m.o.Now.Add(backoff(q.Retries))
 		}

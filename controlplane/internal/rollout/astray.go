@@ -24,12 +24,34 @@ func (m *machine) astray() {
 			if !refuses || r == nil || rej.TargetSequence < t.Settled {
 				continue
 			}
-			if r.Phase == Good || rej.Cause == edgev1.Rejection_ANCESTOR && !ch.disputed(srv, r) {
+			switch ancestor := rej.Cause == edgev1.Rejection_ANCESTOR; {
+			case r.Phase == Good, r.Phase == Live && ancestor:
 				m.setBack(ch, t)
 				t.Settled = max(t.Settled, rej.TargetSequence+1)
+			case r.Phase == Rolling && ancestor && ch.cleared(srv, r) && !m.o.Policies[ch.Channel].Frozen && !r.Held:
+				// The gate is open, and waits for just this.
+				if w := r.wave(t.DataCenter); w >= 0 && r.Waves[w].open() {
+					m.move(ch, t.DataCenter, r.Number, r.Waves[w].Bake, false)
+				}
 			}
 		}
 	}
+}
+
+// cleared says whether a server blames ancestors of a release that passed every wave since,
+// and no other ones.
+func (c *Chain) cleared(srv *Server, of *Release) bool {
+	found := false
+	for _, rej := range srv.channel(c.Channel).Rejections {
+		if rej.Release >= of.Number || rej.Cause == edgev1.Rejection_ANCESTOR {
+			continue
+		}
+		if r := c.Release(rej.Release); r != nil && !r.settled() {
+			return false
+		}
+		found = true
+	}
+	return found
 }
 
 // refuses returns the rejection with which a server refuses what it is told to serve now.
@@ -46,24 +68,13 @@ func (s *Server) refuses(c wire.Channel, t *Target) (Rejection, bool) {
 	return Rejection{}, false
 }
 
-// disputed says whether a server refuses an ancestor that is still rolling: what becomes of
-// that is decided by its own rejection.
-func (c *Chain) disputed(srv *Server, of *Release) bool {
-	for _, rej := range srv.channel(c.Channel).Rejections {
-		if r := c.Release(rej.Release); r != nil && r.Number < of.Number && !r.settled() && rej.Cause != edgev1.Rejection_ANCESTOR {
-			return true
-		}
-	}
-	return false
-}
-
-// refused says whether a server of a data center refuses what it is told to serve.
-func (m *machine) refused(ch *Chain, dc string) bool {
-	t := ch.Target(dc)
-	if t == nil {
+// again says whether a data center that is to join has to be told once more what it is told
+// to serve now, because a server of it refuses that.
+func (m *machine) again(ch *Chain, t *Target, to int64) bool {
+	if t.Release > to || ch.Release(t.Release) == nil {
 		return false
 	}
-	for _, srv := range m.dc(dc).servers {
+	for _, srv := range m.dc(t.DataCenter).servers {
 		if _, refuses := srv.refuses(ch.Channel, t); refuses {
 			return true
 		}

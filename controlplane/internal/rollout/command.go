@@ -94,6 +94,7 @@ func (m *machine) retry(cmd Command) bool {
 		if !q.Trying {
 			q.Trying = true
 			q.Retries++
+			q.RetriedBy = cmd.Principal
 			m.putQuarantine(q)
 		}
 		break

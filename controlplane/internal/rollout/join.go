@@ -17,6 +17,9 @@ func (m *machine) join() {
 		}
 		for j := range m.dcs {
 			if d := &m.dcs[j]; m.mayJoin(ch, d, to) {
+				if t := ch.Target(d.code); m.again(ch, t, to) {
+					to = t.Release
+				}
 				t := m.move(ch, d.code, to, 0, false)
 				t.Joining = true
 				m.wake(t.MoveTime.Add(joinTimeout))
@@ -50,7 +53,7 @@ func (c *Chain) joinable() int64 {
 
 func (m *machine) mayJoin(ch *Chain, d *dataCenter, to int64) bool {
 	t := ch.Target(d.code)
-	if t == nil || t.Release > to || t.Release == to && !m.refused(ch, d.code) || m.moved(ch, d.code) || !d.serves() || d.control.Drained || d.control.Pinned || m.settling(d.code) {
+	if t == nil || t.Release >= to && !m.again(ch, t, to) || m.moved(ch, d.code) || !d.serves() || d.control.Drained || d.control.Pinned || m.settling(d.code) {
 		return false
 	}
 	if m.o.Now.Before(t.Retry) {

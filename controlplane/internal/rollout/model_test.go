@@ -73,6 +73,9 @@ func TestModel(t *testing.T) {
 					s.crash(a, wire.Routine, Rejection{})
 				}
 			},
+			"misjudge": func(*rapid.T) {
+				s.misjudge(s.agents[rapid.IntRange(0, len(s.agents)-1).Draw(t, "agent")], channel())
+			},
 			"deafen": func(*rapid.T) {
 				a := s.agents[rapid.IntRange(0, len(s.agents)-1).Draw(t, "agent")]
 				a.deaf = !a.deaf

@@ -126,5 +126,7 @@ type Quarantine struct {
 	Retries int
 	Retry   time.Time
 	Trying  bool
-	Created time.Time
+	// RetriedBy is who asked for the last retry.
+	RetriedBy string
+	Created   time.Time
 }

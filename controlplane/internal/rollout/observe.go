@@ -139,6 +139,7 @@ func quarantineFrom(q *storev1.QuarantineRecord) Quarantine {
 		Release: q.GetRelease(), FromRevision: q.GetFromRevision(), Bad: bad, Good: good, Reason: q.GetReason(),
 		DataCenter: q.GetDataCenter(), Server: q.GetServer(), Retries: int(q.GetRetries()),
 		Retry: unstamp(q.GetRetryTime()), Trying: q.GetTrying(), Created: unstamp(q.GetCreateTime()),
+		RetriedBy: q.GetRetryPrincipal(),
 	}
 }
 
@@ -148,5 +149,6 @@ func quarantineRecord(q Quarantine) *storev1.QuarantineRecord {
 		FromRevision: q.FromRevision, BadSha256: sumBytes(q.Bad), GoodSha256: sumBytes(q.Good), Reason: q.Reason,
 		DataCenter: q.DataCenter, Server: q.Server, Retries: int32(q.Retries),
 		RetryTime: stamp(q.Retry), Trying: q.Trying, CreateTime: stamp(q.Created),
+		RetryPrincipal: q.RetriedBy,
 	}
 }

@@ -363,6 +363,9 @@ func (s *sim) crash(a *agent, c wire.Channel, rej Rejection) {
 func (s *sim) apply(a *agent, t SetTarget) {
 	c := t.Channel
 	a.seq[c] = t.Sequence
+	if s.barred(a, t) {
+		return
+	}
 	m := s.manifests[c][t.Release]
 	have := map[wire.DocumentID]wire.Sum{}
 	if old := s.manifests[c][a.release[c]]; old != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/audit"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/leader"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/lifecycle"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/ownerlog"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/retention"
@@ -30,6 +31,7 @@ type housekeeping struct {
 	activation *activation.Worker
 	sealer     *audit.Sealer
 	purger     *retention.Purger
+	owners     *ownerlog.Log
 }
 
 func newHousekeeping(ctx context.Context, r *rooms, s *services) (*housekeeping, error) {
@@ -46,6 +48,12 @@ func newHousekeeping(ctx context.Context, r *rooms, s *services) (*housekeeping,
 		Store: r.registry, View: func() audit.View { return r.state.Cached() }, Clock: r.day, Logger: r.log,
 		Retention: auditRetention,
 	})
+	h.owners = ownerlog.New(ownerlog.Config{
+		Writer: r.writer, Registry: func() ownerlog.View { return r.state.Cached() },
+		Control:     func() ownerlog.View { return r.control.Cached() },
+		ReadControl: func(ctx context.Context) (ownerlog.View, error) { return r.control.Read(ctx) },
+		Owners:      r.ownersOf, Clock: r.machine, Logger: r.log,
+	})
 	h.purger = retention.New(retention.Config{
 		Store: r.registry, View: func() retention.View { return r.state.Cached() }, Logger: r.log,
 		NameServersRetired: s.times.Retired,
@@ -59,6 +67,7 @@ func (h *housekeeping) run(ctx context.Context) error { return h.elector.Run(ctx
 func (h *housekeeping) lead(ctx context.Context, term leader.Term) error {
 	group := lifecycle.NewGroup(ctx)
 	group.Go("activation", h.activation.Run)
+	group.Go("owners' logs", h.owners.Run)
 	group.Go("audit", func(ctx context.Context) error { return h.sealer.Run(ctx, term.Fence()) })
 	group.Go("sweep", func(ctx context.Context) error { return h.sweep(ctx, term.Fence()) })
 	return group.Wait()
