@@ -29,10 +29,10 @@ type shelfTx struct {
 	put      map[int64]*storev1.LedgerInvoice
 }
 
-func (s *shelf) Update(ctx context.Context, customer string, fn func(Tx) error) error {
-	ledger, err := s.Ledger(ctx, customer)
-	if err != nil {
-		return err
+func (s *shelf) Update(_ context.Context, customer string, fn func(Tx) error) error {
+	ledger := &storev1.Ledger{}
+	if kept, ok := s.ledgers[customer]; ok {
+		ledger = proto.CloneOf(kept)
 	}
 	tx := &shelfTx{shelf: s, customer: customer, ledger: ledger, put: map[int64]*storev1.LedgerInvoice{}}
 	if err := fn(tx); err != nil {
@@ -43,17 +43,6 @@ func (s *shelf) Update(ctx context.Context, customer string, fn func(Tx) error) 
 		s.invoices[invoiceID(customer, n)] = inv
 	}
 	return nil
-}
-
-func (s *shelf) Ledger(_ context.Context, customer string) (*storev1.Ledger, error) {
-	if l, ok := s.ledgers[customer]; ok {
-		return proto.CloneOf(l), nil
-	}
-	return &storev1.Ledger{}, nil
-}
-
-func (s *shelf) Invoice(_ context.Context, customer string, n int64) (*storev1.LedgerInvoice, error) {
-	return proto.CloneOf(s.invoices[invoiceID(customer, n)]), nil
 }
 
 func (tx *shelfTx) Ledger() *storev1.Ledger { return tx.ledger }

@@ -10,13 +10,9 @@ import (
 // Store keeps the ledgers.
 type Store interface {
 	// Update runs fn on a customer's ledger, an empty one where there is none, and stores
-	// what it changed and put, or nothing where fn fails. It runs fn again when something
-	// changed meanwhile. The error of fn is returned as it is.
+	// what it changed and put, or nothing where fn fails or changed nothing. It runs fn again
+	// when something changed meanwhile. The error of fn is returned as it is.
 	Update(ctx context.Context, customer string, fn func(Tx) error) error
-	// Ledger returns a customer's ledger as it is stored, an empty one where there is none.
-	Ledger(ctx context.Context, customer string) (*storev1.Ledger, error)
-	// Invoice returns an invoice by its number, or nil where there is none.
-	Invoice(ctx context.Context, customer string, number int64) (*storev1.LedgerInvoice, error)
 }
 
 // Tx is one attempt at a change of one customer's ledger.
