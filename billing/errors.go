@@ -16,6 +16,9 @@ var (
 	ErrQuoteStale = errors.New("billing: the quote does not hold any more")
 	// ErrChangeInProgress says that another change of the account is being paid for.
 	ErrChangeInProgress = errors.New("billing: another change of the account is being paid for")
+	// ErrCustomerPending says that the account has no customer at the payment provider yet:
+	// [Engine.Ask] for one, and try again when [Engine.Settle] has made it.
+	ErrCustomerPending = errors.New("billing: the payment provider does not know the account yet")
 )
 
 // StateError says that the state of the account or of the site does not allow a decision.

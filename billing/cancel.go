@@ -1,0 +1,125 @@
+package billing
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Cancel lets a site fall to the cheapest plan at the end of the period. A site whose payment
+// is under way gives that up, and nothing else; one that was paid meanwhile keeps the plan
+// until the period ends.
+//
+// Errors: [*StateError] where nothing is paid or it falls already.
+func (e *Engine) Cancel(tx Tx, site string) error {
+	rec, free := tx.Record(), e.rules.plans.Cheapest()
+	if move := rec.GetMove(); move.GetSite() == site {
+		if move.GetAbandon() {
+			return &StateError{Message: "the payment is being taken back"}
+		}
+		e.rules.giveUpMove(tx, "")
+		tx.Work()
+		return nil
+	}
+	s := e.rules.site(rec, site)
+	switch {
+	case s.GetPlan() == free && s.GetNextPlan() == free:
+		return &StateError{Message: fmt.Sprintf("%s is on plan %s", site, free)}
+	case s.GetNextPlan() == free:
+		return &StateError{Message: fmt.Sprintf("%s falls to plan %s already", site, free)}
+	}
+	e.rules.cancel(tx, site)
+	tx.Work()
+	return nil
+}
+
+// Revoke takes back what was scheduled for the end of the period.
+//
+// Errors: [*StateError] where nothing is scheduled, the site is deleted, or the period ends
+// within five minutes.
+func (e *Engine) Revoke(tx Tx, site string) error {
+	rec := tx.Record()
+	s := e.rules.site(rec, site)
+	if s.GetNextPlan() == s.GetPlan() {
+		return &StateError{Message: "nothing is scheduled that could be taken back"}
+	}
+	state, ok, err := tx.Site(site)
+	if err != nil {
+		return err
+	}
+	if !ok || state.Deleted {
+		return &StateError{Message: fmt.Sprintf("%s is deleted", site)}
+	}
+	if err := e.rules.mayRaise(rec, s, tx.Now()); err != nil {
+		return err
+	}
+	e.rules.setNext(rec, site, s.GetPlan(), tx.Now())
+	tx.Audit(resource(site), fmt.Sprintf("keeps plan %s: what was scheduled was taken back", s.GetPlan()))
+	tx.Work()
+	return nil
+}
+
+// SiteDeleted is called in the change that deletes a site: one that is paid for is cancelled,
+// another is left alone. It fails only as tx does.
+func (e *Engine) SiteDeleted(tx Tx, site string) error {
+	rec := tx.Record()
+	if rec.GetMove().GetSite() == site {
+		e.rules.giveUpMove(tx, "")
+		tx.Work()
+	}
+	if e.rules.site(rec, site).GetNextPlan() != e.rules.plans.Cheapest() {
+		e.rules.cancel(tx, site)
+		tx.Work()
+	}
+	return nil
+}
+
+// SitePurged is called in the change that purges a site: it is forgotten at once, and the next
+// renewal does not bill it.
+func (e *Engine) SitePurged(tx Tx, site string) error {
+	if err := e.SiteDeleted(tx, site); err != nil {
+		return err
+	}
+	rec := tx.Record()
+	if _, ok := rec.GetSites()[site]; ok {
+		delete(rec.Sites, site)
+		rec.Generation++
+		tx.Work()
+	}
+	return nil
+}
+
+// AccountDeleted cancels everything at the end of the period, and gives up a payment that is
+// under way.
+func (e *Engine) AccountDeleted(tx Tx) error {
+	rec := tx.Record()
+	if rec.GetMove() != nil {
+		e.rules.giveUpMove(tx, "")
+		tx.Work()
+	}
+	for _, site := range slices.Sorted(maps.Keys(rec.GetSites())) {
+		if err := e.SiteDeleted(tx, site); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *rules) cancel(tx Tx, site string) {
+	rec := tx.Record()
+	r.setNext(rec, site, r.plans.Cheapest(), tx.Now())
+	tx.Audit(resource(site), fmt.Sprintf("falls to plan %s %s", r.plans.Cheapest(), when(rec.GetSites()[site])))
+}
+
+// giveUpMove has the move taken back; an empty reason is that the customer wants it so.
+func (r *rules) giveUpMove(tx Tx, reason string) {
+	move := tx.Record().Move
+	if move.GetAbandon() {
+		return
+	}
+	move.Abandon, move.Failure = true, reason
+	if reason == "" {
+		reason = "it is not wanted any more"
+	}
+	tx.Audit(resource(move.GetSite()), fmt.Sprintf("the payment for plan %s is taken back: %s", move.GetTo(), reason))
+}
