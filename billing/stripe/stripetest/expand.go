@@ -32,6 +32,9 @@ func (s *Server) expand(in object, paths []string) error {
 }
 
 func (s *Server) expandAt(in object, steps []string, path string) error {
+	if in["deleted"] == true {
+		return nil // There is nothing left of it.
+	}
 	name := steps[0]
 	value, known := in[name]
 	if !known {

@@ -67,7 +67,7 @@ func (s *Server) invoiceView(i *invoice) object {
 		"starting_balance": i.starting, "ending_balance": nil, "paid": i.status == invoicePaid, "paid_out_of_band": false,
 		"payment_intent": orNull(i.intent), "charge": nil, "livemode": false, "metadata": object{}, "description": nil,
 		"period_start": i.start.Unix(), "period_end": i.end.Unix(), "hosted_invoice_url": nil, "invoice_pdf": nil,
-		"lines": inner("/v1/invoices/"+i.id+"/lines", s.lineViews(i.lines)), "default_payment_method": nil, "due_date": nil,
+		"lines": s.firstLines(i), "default_payment_method": nil, "due_date": nil,
 		"last_finalization_error": nil, "total_tax_amounts": []object{}, "total_discount_amounts": []object{}, "discounts": []object{},
 		"status_transitions": object{
 			"finalized_at": unix(i.finalized), "paid_at": unix(i.paidAt), "voided_at": unix(i.voided),
@@ -82,6 +82,15 @@ func (s *Server) invoiceView(i *invoice) object {
 		v["hosted_invoice_url"] = "https://invoice.stripe.com/i/" + i.id
 		v["invoice_pdf"] = "https://pay.stripe.com/invoice/" + i.id + "/pdf"
 	}
+	return v
+}
+
+// linesShown is how many lines are in an invoice itself; the others are a list of their own.
+const linesShown = 10
+
+func (s *Server) firstLines(i *invoice) object {
+	v := inner("/v1/invoices/"+i.id+"/lines", s.lineViews(i.lines[:min(len(i.lines), linesShown)]))
+	v["has_more"], v["total_count"] = len(i.lines) > linesShown, len(i.lines)
 	return v
 }
 
@@ -142,5 +151,5 @@ func listInvoiceLines(c *call) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list(c, page, append([]*line(nil), i.lines...), c.lineView)
+	return listAsIs(c, page, append([]*line(nil), i.lines...), c.lineView)
 }

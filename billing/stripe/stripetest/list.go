@@ -35,10 +35,15 @@ func (c *call) page() pageOf {
 // list answers one page of what is in some resources, newest first
 // (https://docs.stripe.com/api/pagination).
 func list[T interface{ stamp() *stamped }](c *call, page pageOf, all []T, view func(T) object) (object, error) {
+	newestFirst(all)
+	return listAsIs(c, page, all, view)
+}
+
+// listAsIs is list for what has an order of its own.
+func listAsIs[T interface{ stamp() *stamped }](c *call, page pageOf, all []T, view func(T) object) (object, error) {
 	if err := c.end(); err != nil {
 		return nil, err
 	}
-	newestFirst(all)
 	from, to := 0, len(all)
 	for _, cursor := range []string{page.after, page.before} {
 		if cursor == "" {
