@@ -7,13 +7,13 @@ import "time"
 type Behaviour int
 
 const (
-	// Accept: the charge succeeds.
+	// Accept lets the charge succeed.
 	Accept Behaviour = iota
-	// Decline: card_declined.
+	// Decline refuses it with card_declined.
 	Decline
-	// InsufficientFunds: card_declined for that reason.
+	// InsufficientFunds refuses it with card_declined, for that reason.
 	InsufficientFunds
-	// RequireAction: the customer has to confirm each charge; see [Server.Confirm].
+	// RequireAction means that the customer has to confirm each charge; see [Server.Confirm].
 	RequireAction
 )
 

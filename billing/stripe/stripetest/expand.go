@@ -118,8 +118,7 @@ func (s *Server) viewOf(id string) object {
 }
 
 func asAPIError(err error) *apiError {
-	var e *apiError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*apiError](err); ok {
 		return e
 	}
 	return &apiError{status: http.StatusInternalServerError, kind: "api_error", words: err.Error()}

@@ -17,21 +17,21 @@ type Request struct {
 type Fault int
 
 const (
-	// None: nothing goes wrong.
+	// None means that nothing goes wrong.
 	None Fault = iota
-	// RateLimit: 429, nothing is done, and the key is free.
+	// RateLimit is 429, nothing is done, and the key is free.
 	RateLimit
-	// LockTimeout: 409, something else held the object; nothing is done, the key is free.
+	// LockTimeout is 409, something else held the object; nothing is done, the key is free.
 	LockTimeout
-	// Unavailable: 503 from in front of the API; nothing is done, the key is free.
+	// Unavailable is 503 from in front of the API; nothing is done, the key is free.
 	Unavailable
-	// ErrorBefore: 500 and nothing is done; the key remembers the 500.
+	// ErrorBefore is 500 and nothing is done; the key remembers the 500.
 	ErrorBefore
-	// ErrorAfter: 500 although the work is done; the key remembers the 500.
+	// ErrorAfter is 500 although the work is done; the key remembers the 500.
 	ErrorAfter
-	// TimeoutBefore: no answer, and nothing is done.
+	// TimeoutBefore is no answer, and nothing is done.
 	TimeoutBefore
-	// TimeoutAfter: no answer although the work is done; the key remembers the answer.
+	// TimeoutAfter is no answer although the work is done; the key remembers the answer.
 	TimeoutAfter
 
 	// Faults is how many kinds of faults there are, None with them.

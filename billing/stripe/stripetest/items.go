@@ -14,7 +14,7 @@ type itemChange struct {
 // readItems reads items as subscriptions and previews of them take them.
 func (c *call) readItems(key string) []itemChange {
 	var changes []itemChange
-	for _, p := range c.params.list(key) {
+	for _, p := range c.list(key) {
 		change := itemChange{id: p.text("id"), price: p.text("price")}
 		change.quantity, change.counted = p.number("quantity")
 		if change.counted && change.quantity < 0 {

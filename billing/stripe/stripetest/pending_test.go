@@ -157,7 +157,10 @@ func TestPendingRefuses(t *testing.T) {
 	sub := a.subscribe(customer, "Pro", "1", "Business", "1")
 	path := "/v1/subscriptions/" + sub["id"].(string)
 	for _, extra := range [][]string{
-		{"metadata[a]", "b"}, {"cancel_at_period_end", "false"}, {"description", "x"}, {"off_session", "true"},
+		{"metadata[a]", "b"},
+		{"cancel_at_period_end", "false"},
+		{"description", "x"},
+		{"off_session", "true"},
 		{"items[0][id]", item0(sub, 0), "items[0][deleted]", "true"},
 		{"items[0][id]", item0(sub, 0), "items[0][metadata][a]", "b"},
 		{"payment_settings[payment_method_types][0]", "card"},

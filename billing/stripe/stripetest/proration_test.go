@@ -54,37 +54,55 @@ func TestWorkedExamples(t *testing.T) {
 		{
 			// 10 days are used, 21 of 31 left.
 			// Credit 2000 × 21 ÷ 31 = 1354.84 → −1355. Charge 20000 × 21 ÷ 31 = 13548.39 → 13548.
-			"Pro to Business, price swapped", []string{"Pro", "1"}, []change{{0, "Business", 1}},
-			10 * 24 * time.Hour, []int64{-1355, 13548},
+			"Pro to Business, price swapped",
+			[]string{"Pro", "1"},
+			[]change{{0, "Business", 1}},
+			10 * 24 * time.Hour,
+			[]int64{-1355, 13548},
 		},
 		{
 			// The whole old quantity is credited, the whole new one charged, each rounded:
 			// 2 × 2000 × 21 ÷ 31 = 2709.68 → −2710; 3 × 2000 × 21 ÷ 31 = 4064.52 → 4065.
-			"two Pro become three", []string{"Pro", "2"}, []change{{0, "", 3}},
-			10 * 24 * time.Hour, []int64{-2710, 4065},
+			"two Pro become three",
+			[]string{"Pro", "2"},
+			[]change{{0, "", 3}},
+			10 * 24 * time.Hour,
+			[]int64{-2710, 4065},
 		},
 		{
 			// One of two goes up to a plan that has an item:
 			// Pro: 2 × 2000 × ½ = 2000 → −2000, 1 × 2000 × ½ = 1000; Business: −10000, 20000.
-			"one of two Pro to Business", []string{"Pro", "2", "Business", "1"}, []change{{0, "", 1}, {1, "", 2}},
-			31 * 12 * time.Hour, []int64{-2000, 1000, -10000, 20000},
+			"one of two Pro to Business",
+			[]string{"Pro", "2", "Business", "1"},
+			[]change{{0, "", 1}, {1, "", 2}},
+			31 * 12 * time.Hour,
+			[]int64{-2000, 1000, -10000, 20000},
 		},
 		{
 			// A plan without an item gets one: nothing is credited.
 			// 300000 × (2678400 − 1) ÷ 2678400 = 299999.89 → 300000; after one second.
-			"a new item after a second", []string{"Pro", "1"}, []change{{-1, "Enterprise", 1}},
-			second, []int64{300000},
+			"a new item after a second",
+			[]string{"Pro", "1"},
+			[]change{{-1, "Enterprise", 1}},
+			second,
+			[]int64{300000},
 		},
 		{
 			// One second is left: 2000 ÷ 2678400 = 0.0007 → 0, 300000 ÷ 2678400 = 0.11 → 0.
-			"the last second", []string{"Pro", "1"}, []change{{0, "Enterprise", 1}},
-			31*24*time.Hour - second, []int64{0, 0},
+			"the last second",
+			[]string{"Pro", "1"},
+			[]change{{0, "Enterprise", 1}},
+			31*24*time.Hour - second,
+			[]int64{0, 0},
 		},
 		{
 			// To zero: the item stays, and bills nothing: −2000 × ⅓ and nothing; 31 days ÷ 3 = 892800 s are left.
 			// 2000 × 892800 ÷ 2678400 = 666.67 → −667; 20000 ÷ 3 = 6666.67 → 6667.
-			"the last Pro to Business's new item", []string{"Pro", "1"}, []change{{0, "", 0}, {-1, "Business", 1}},
-			2 * 892800 * second, []int64{-667, 6667},
+			"the last Pro to Business's new item",
+			[]string{"Pro", "1"},
+			[]change{{0, "", 0}, {-1, "Business", 1}},
+			2 * 892800 * second,
+			[]int64{-667, 6667},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -94,8 +112,10 @@ func TestWorkedExamples(t *testing.T) {
 			path := "/v1/subscriptions/" + sub["id"].(string)
 			a.clock.Advance(test.used)
 			fields := []string{"proration_date", decimal(a.clock.Now().Unix())}
-			preview := []string{"subscription", sub["id"].(string), "subscription_proration_behavior", "always_invoice",
-				"subscription_proration_date", decimal(a.clock.Now().Unix())}
+			preview := []string{
+				"subscription", sub["id"].(string), "subscription_proration_behavior", "always_invoice",
+				"subscription_proration_date", decimal(a.clock.Now().Unix()),
+			}
 			for n, c := range test.after {
 				for key, value := range c.fields(a, sub) {
 					fields = append(fields, "items["+strconv.Itoa(n)+"]"+key, value)

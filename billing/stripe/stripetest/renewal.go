@@ -54,10 +54,10 @@ func (s *Server) nextDue() *due {
 		offer(sub.end, sub.id, func() { s.renew(sub) })
 	}
 	for _, i := range s.invoices {
-		switch {
-		case i.status == invoiceDraft:
+		switch i.status {
+		case invoiceDraft:
 			offer(i.finalizeAt, i.id, func() { s.finalizeAndCollect(i) })
-		case i.status == invoiceOpen:
+		case invoiceOpen:
 			offer(i.nextAttempt, i.id, func() { s.collect(i) })
 		}
 	}

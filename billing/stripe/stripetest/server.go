@@ -3,6 +3,7 @@ package stripetest
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -158,9 +159,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func readBody(r *http.Request) (url.Values, error) {
 	form := url.Values{}
-	for name, values := range r.URL.Query() {
-		form[name] = values
-	}
+	maps.Copy(form, r.URL.Query())
 	if r.Body == nil {
 		return form, nil
 	}

@@ -45,7 +45,7 @@ func readTaxID(p *params) *taxID {
 // readTaxIDs reads those that a new customer begins with.
 func (c *call) readTaxIDs() []*taxID {
 	var taxes []*taxID
-	for _, p := range c.params.list("tax_id_data") {
+	for _, p := range c.list("tax_id_data") {
 		taxes = append(taxes, readTaxID(p))
 	}
 	return taxes
