@@ -124,7 +124,7 @@ func newServices(r *rooms) (*services, error) {
 	})
 	s.settings = service.NewSettings(service.SettingsConfig{SiteBase: base, Apps: s.offer, Times: s.times})
 	s.threats = service.NewThreats(service.ThreatsConfig{SiteBase: base, Apps: s.offer})
-	s.apps = service.NewApps(service.AppsConfig{SiteBase: base, Apps: s.offer})
+	s.apps = service.NewApps(service.AppsConfig{SiteBase: base, Apps: s.offer, Logger: r.log})
 	s.versions = service.NewVersions(service.VersionsConfig{SiteBase: base, Apps: s.offer, History: r.registry})
 	s.dns = service.NewDNS(service.DNSConfig{SiteBase: base, Scanner: s.checker})
 	s.plans = service.NewPlans(service.PlansConfig{Plans: r.plans, Apps: s.offer})

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -23,6 +24,8 @@ import (
 type AppsConfig struct {
 	SiteBase
 	Apps *AppOffer
+	// Logger takes the operators' log; by default it is discarded.
+	Logger *slog.Logger
 }
 
 // Apps implements AppService.
@@ -32,7 +35,12 @@ type Apps struct {
 }
 
 // NewApps makes the service of apps.
-func NewApps(cfg AppsConfig) *Apps { return &Apps{cfg: cfg} }
+func NewApps(cfg AppsConfig) *Apps {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Apps{cfg: cfg}
+}
 
 var _ breakwaterv1.AppServiceServer = (*Apps)(nil)
 

@@ -17,6 +17,7 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/service/ops"
 )
 
 // maxApps bounds the catalogue where all of it is read.
@@ -123,7 +124,9 @@ func (s *Apps) UpdateApp(ctx context.Context, req *breakwaterv1.UpdateAppRequest
 	if err != nil {
 		return nil, err
 	}
-	return change.Do(ctx, s.cfg.Writer, resource.Tenant{}, func(tx *change.Tx) (*breakwaterv1.App, error) {
+	wrote := false
+	out, repeated, err := ops.Changed(ctx, s.cfg.Writer, func(tx *change.Tx) (*breakwaterv1.App, error) {
+		wrote = false
 		rec := &storev1.AppRecord{}
 		if err := tx.Get(resource.App(id), rec); err != nil {
 			if errors.Is(err, registry.ErrNotFound) {
@@ -147,8 +150,13 @@ func (s *Apps) UpdateApp(ctx context.Context, req *breakwaterv1.UpdateAppRequest
 		if !proto.Equal(before.GetSettingsSchema(), app.GetSettingsSchema()) {
 			app.SchemaVersion++
 		}
+		wrote = true
 		return shownEntry(app), putApp(tx, app)
 	})
+	if wrote && !repeated {
+		ops.Audit(ctx, s.cfg.Logger, req.GetApp().GetName(), err)
+	}
+	return out, err
 }
 
 // checkApp refuses an entry that could not be used, judged beside all others.

@@ -1,6 +1,9 @@
 package service
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -113,6 +116,8 @@ func (w *siteWorld) operator(method string) call.Info {
 
 func TestUpdateApp(t *testing.T) {
 	w := newSiteWorld(t)
+	var log bytes.Buffer
+	w.apps.cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	ctx := call.With(t.Context(), w.operator("UpdateApp"))
 	before, err := w.apps.GetApp(ctx, &breakwaterv1.GetAppRequest{Name: "apps/always-online"})
 	if err != nil || before.GetVersion() != 1 {
@@ -132,6 +137,14 @@ func TestUpdateApp(t *testing.T) {
 		App: &breakwaterv1.App{Name: before.GetName(), MinimumPlan: "platinum"},
 	})
 	wantReason(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField, "minimumPlan")
+
+	// What was stored has its line in the operators' log, and nothing else.
+	if _, err := w.apps.UpdateApp(ctx, &breakwaterv1.UpdateAppRequest{App: &breakwaterv1.App{Name: before.GetName(), Killed: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(log.String(), "platform changed"); lines != 1 || !strings.Contains(log.String(), "resource=apps/always-online") {
+		t.Errorf("the operators' log is %q", log.String())
+	}
 
 	// Customers see the version that every data center holds.
 	covered := w.cache.Cached().Revision()

@@ -39,16 +39,16 @@ func Audit(ctx context.Context, log *slog.Logger, resourceName string, err error
 func do[R proto.Message](
 	ctx context.Context, w *change.Writer, log *slog.Logger, resourceName string, fn func(tx *change.Tx) (R, error),
 ) (R, error) {
-	out, repeated, err := changed(ctx, w, fn)
+	out, repeated, err := Changed(ctx, w, fn)
 	if !repeated {
 		Audit(ctx, log, resourceName, err)
 	}
 	return out, err
 }
 
-// changed is [change.Do] for the platform; repeated says that the answer is the kept one of
-// the same call made before.
-func changed[R proto.Message](
+// Changed is [change.Do] for the platform; repeated says that the answer is the kept one of
+// the same call made before. The caller leaves the line in the operators' log.
+func Changed[R proto.Message](
 	ctx context.Context, w *change.Writer, fn func(tx *change.Tx) (R, error),
 ) (out R, repeated bool, err error) {
 	var decided proto.Message

@@ -68,7 +68,7 @@ func (c *Control) command(ctx context.Context, cmd *storev1.Command) error {
 // key succeeds without deciding again.
 func (c *Control) commands(ctx context.Context, decide func(*change.Tx) ([]*storev1.Command, error)) error {
 	var keys, about, reasons []string
-	_, repeated, err := changed(ctx, c.Writer, func(tx *change.Tx) (*storev1.Command, error) {
+	_, repeated, err := Changed(ctx, c.Writer, func(tx *change.Tx) (*storev1.Command, error) {
 		cmds, err := decide(tx)
 		if err != nil {
 			return nil, err

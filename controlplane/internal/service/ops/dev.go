@@ -70,7 +70,7 @@ func NewDev(cfg DevConfig) *Dev { return &Dev{cfg: cfg} }
 func steer[R proto.Message](
 	ctx context.Context, d *Dev, name string, decide func(tx *change.Tx) (R, error), effect func() error,
 ) (R, error) {
-	out, repeated, err := changed(ctx, d.cfg.Writer, decide)
+	out, repeated, err := Changed(ctx, d.cfg.Writer, decide)
 	if err == nil && !repeated && !call.From(ctx).ValidateOnly {
 		err = effect()
 	}

@@ -98,7 +98,7 @@ func (s *Incidents) GetIncident(ctx context.Context, req *breakwaterv1.GetIncide
 
 // CreateIncident opens an incident that operators saw.
 func (s *Incidents) CreateIncident(ctx context.Context, req *breakwaterv1.CreateIncidentRequest) (*breakwaterv1.Incident, error) {
-	out, repeated, err := changed(ctx, s.control.Writer, func(tx *change.Tx) (*breakwaterv1.Incident, error) {
+	out, repeated, err := Changed(ctx, s.control.Writer, func(tx *change.Tx) (*breakwaterv1.Incident, error) {
 		given, now := req.GetIncident(), timestamppb.New(tx.Now())
 		id := s.control.NewID(tx.Now())
 		in := &breakwaterv1.Incident{
