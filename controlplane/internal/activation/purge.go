@@ -52,6 +52,11 @@ func (w *Worker) purge(ctx context.Context, seen *storev1.SiteRecord) error {
 		} else if err := e.tx.Put(key, index); err != nil {
 			return err
 		}
+		if w.cfg.Billing != nil {
+			if err := w.cfg.Billing.SitePurged(e.tx, tenant.Account(), domain); err != nil {
+				return err
+			}
+		}
 		e.tx.Audit(&breakwaterv1.AuditEvent{
 			Method: "PurgeSite", Resource: e.rec.GetSite().GetName(), Summary: "site purged for good",
 		})

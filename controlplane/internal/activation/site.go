@@ -131,7 +131,10 @@ func (w *Worker) giveUp(ctx context.Context, seen *storev1.SiteRecord) error {
 		if err := sitestate.Step(e.rec, sitestate.GiveUp, reason, e.free(), e.tx.Now(), w.cfg.Times); err != nil {
 			return err
 		}
-		return e.version(e.tx, "GiveUpSite", "site given up: "+reason, "state")
+		if err := e.version(e.tx, "GiveUpSite", "site given up: "+reason, "state"); err != nil || w.cfg.Billing == nil {
+			return err
+		}
+		return w.cfg.Billing.SiteDeleted(e.tx, sitestate.Account(e.rec), e.rec.GetSite().GetDomain())
 	})
 }
 

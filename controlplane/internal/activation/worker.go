@@ -38,6 +38,13 @@ type History interface {
 	List(ctx context.Context, req registry.ListRequest) (registry.ListResponse, error)
 }
 
+// Billing is told of the end of a site, in the change that ends it. A [payments.Lifecycle]
+// is one.
+type Billing interface {
+	SiteDeleted(tx *change.Tx, account, site string) error
+	SitePurged(tx *change.Tx, account, site string) error
+}
+
 // Config is what a Worker needs. Fields without a default are required.
 type Config struct {
 	Writer  *change.Writer
@@ -55,6 +62,8 @@ type Config struct {
 	Schedule onboard.Schedule
 	// Times say how long sites wait.
 	Times sitestate.Times
+	// Billing may be nil: then nobody is told of the end of a site.
+	Billing Billing
 	// Concurrency is how many sites are worked on at a time; 32 if zero.
 	Concurrency int
 	// CheckLimit bounds one check; 30 s if zero.

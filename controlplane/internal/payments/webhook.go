@@ -6,8 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -35,17 +33,13 @@ type Event struct {
 	ID string
 	// Type is the event's type in Stripe's terms, such as `invoice.paid`.
 	Type string
-	// Customer is whom it is about; empty where it is about nobody.
+	// Customer is whom it is about; empty where it is about nobody, or says nothing.
 	Customer string
 }
 
 // Verifier checks the signature of a delivery, at a time, and takes it apart. Every error
-// refuses the delivery; [ErrForeignEvent] says that it is authentic and for somebody else.
+// refuses the delivery.
 type Verifier func(payload []byte, header http.Header, now time.Time) (Event, error)
-
-// ErrForeignEvent says that an authentic event is of a form that this version does not know.
-// It is accepted and ignored.
-var ErrForeignEvent = errors.New("payments: the event is of another form")
 
 // Asker has the provider asked again. A [billing.Engine] is one.
 type Asker interface {
@@ -105,15 +99,12 @@ func (h *Webhook) take(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	}
 	event, err := h.cfg.Verify(body, r.Header, h.cfg.Now())
 	switch {
-	case errors.Is(err, ErrForeignEvent):
-		h.cfg.Logger.WarnContext(ctx, "a webhook event was ignored", "event", event.ID, "type", event.Type, "cause", err)
-		return http.StatusOK, outcomeIgnored
 	case err != nil:
 		h.cfg.Logger.WarnContext(ctx, "a webhook was refused", "cause", err)
 		return http.StatusBadRequest, outcomeRefused
 	case event.ID == "" || len(event.ID) > maxEventID:
 		return http.StatusBadRequest, outcomeRefused
-	case event.Customer == "" || !concerns(event.Type):
+	case event.Customer == "":
 		return http.StatusOK, outcomeIgnored
 	}
 	account, err := h.cfg.Payments.account(ctx, event.Customer)
@@ -128,13 +119,6 @@ func (h *Webhook) take(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		return http.StatusServiceUnavailable, outcomeFailed
 	}
 	return http.StatusOK, outcome
-}
-
-// concerns says whether events of a type say anything about what an account pays.
-func concerns(event string) bool {
-	return slices.ContainsFunc([]string{
-		"customer.", "invoice.", "payment_method.", "payment_intent.", "setup_intent.", "checkout.session.", "charge.",
-	}, func(prefix string) bool { return strings.HasPrefix(event, prefix) })
 }
 
 // note remembers the event and has the provider asked, in one transaction.

@@ -150,6 +150,15 @@ func PaymentInvoice(customer string, number int64) string {
 	return HistoryPrefix + "ledgers/" + customer + "/invoices/" + fmt.Sprintf("%016x", number)
 }
 
+// PaymentLedgers is the prefix of all that the built-in payment provider keeps of a customer.
+func PaymentLedgers(customer string) string { return HistoryPrefix + "ledgers/" + customer + "/" }
+
+// PaymentArchive is where a key below [PaymentLedgers] is kept once its account is purged,
+// out of the reach of whoever gets the account's ID next.
+func PaymentArchive(accountUID, key string) string {
+	return HistoryPrefix + "ledgers-archive/" + accountUID + "/" + strings.TrimPrefix(key, HistoryPrefix+"ledgers/")
+}
+
 // AccountIndex is the key that lists an account's ID.
 func AccountIndex(account string) string { return AccountIndexPrefix + account }
 

@@ -90,6 +90,15 @@ func due(record registry.KV, now time.Time) bool {
 	return rec.GetAccount().GetDeleteTime() != nil && at != nil && !now.Before(at.AsTime())
 }
 
+// uidOf is what tells an account from another one of the same ID.
+func uidOf(record registry.KV) string {
+	var rec storev1.AccountRecord
+	if proto.Unmarshal(record.Value, &rec) != nil || rec.GetAccount().GetUid() == "" {
+		return fmt.Sprint(record.CreateRevision)
+	}
+	return rec.GetAccount().GetUid()
+}
+
 // purging is one account's purge.
 type purging struct {
 	*Purger
@@ -119,6 +128,9 @@ func (p *Purger) purge(ctx context.Context, fence registry.Compare, tenant resou
 	if err := a.sites(ctx); err != nil {
 		return err
 	}
+	if err := a.archive(ctx, uidOf(record)); err != nil {
+		return err
+	}
 	// What indexes point at goes with them, before all the rest.
 	for _, step := range []struct {
 		prefix string
@@ -126,6 +138,7 @@ func (p *Purger) purge(ctx context.Context, fence registry.Compare, tenant resou
 	}{
 		{tenant.Members(), a.memberIndex},
 		{tenant.Tokens(), a.tokenIndex},
+		{tenant.Billing(), a.customerIndex},
 	} {
 		if err := a.sweep(ctx, step.prefix, step.index); err != nil {
 			return err
@@ -136,7 +149,8 @@ func (p *Purger) purge(ctx context.Context, fence registry.Compare, tenant resou
 			return err
 		}
 	}
-	return a.commit(ctx, nil, registry.Delete(tenant.Record()), registry.Delete(resource.AccountIndex(tenant.Account())))
+	return a.commit(ctx, nil, registry.Delete(tenant.Record()), registry.Delete(resource.AccountIndex(tenant.Account())),
+		registry.Delete(resource.BillingIndex(tenant.Account())))
 }
 
 func (a *purging) commit(ctx context.Context, also []registry.Compare, ops ...registry.Op) error {
@@ -199,6 +213,44 @@ func (a *purging) memberIndex(kv registry.KV) (string, error) {
 
 func (a *purging) tokenIndex(kv registry.KV) (string, error) {
 	return resource.TokenIndex(strings.TrimPrefix(kv.Key, a.tenant.Tokens())), nil
+}
+
+// archive puts the books of the built-in payment provider, which outlive the account, where
+// an account of the same ID does not find them.
+func (a *purging) archive(ctx context.Context, uid string) error {
+	kv, err := a.cfg.Store.Get(ctx, a.tenant.Billing())
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var rec storev1.BillingRecord
+	if err := proto.Unmarshal(kv.Value, &rec); err != nil {
+		return fmt.Errorf("retention: %s: %w", kv.Key, err)
+	}
+	for rec.GetCustomer() != "" {
+		page, err := a.cfg.Store.List(ctx, registry.ListRequest{Prefix: resource.PaymentLedgers(rec.GetCustomer()), Limit: batch})
+		if err != nil || len(page.KVs) == 0 {
+			return err
+		}
+		var ops []registry.Op
+		for _, kv := range page.KVs {
+			ops = append(ops, registry.Put(resource.PaymentArchive(uid, kv.Key), kv.Value), registry.Delete(kv.Key))
+		}
+		if err := a.commit(ctx, nil, ops...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *purging) customerIndex(kv registry.KV) (string, error) {
+	var rec storev1.BillingRecord
+	if err := proto.Unmarshal(kv.Value, &rec); err != nil {
+		return "", fmt.Errorf("retention: %s: %w", kv.Key, err)
+	}
+	return resource.CustomerIndex(rec.GetCustomer()), nil
 }
 
 // sweep removes everything below a prefix but the account's record, each key with the index

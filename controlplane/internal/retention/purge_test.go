@@ -82,6 +82,12 @@ func fill(t *testing.T, s registry.Store, account string, deleted time.Time) {
 	put(t, s, tenant.Site("shop.test"), &storev1.SiteRecord{})
 	put(t, s, tenant.Site("orphan.test"), &storev1.SiteRecord{})
 	put(t, s, tenant.Zone("shop.test"), &storev1.ZoneRecord{})
+	put(t, s, tenant.Billing(), &storev1.BillingRecord{Account: account, Customer: "cus_" + account})
+	put(t, s, resource.BillingIndex(account), nil)
+	put(t, s, resource.CustomerIndex("cus_"+account), nil)
+	for i := range int64(3) {
+		put(t, s, resource.PaymentInvoice("cus_"+account, i), &storev1.LedgerInvoice{Number: i})
+	}
 	put(t, s, tenant.AuditHead(), &storev1.AuditHead{})
 	put(t, s, tenant.AuditNew("e"), &breakwaterv1.AuditEvent{})
 }
@@ -95,7 +101,7 @@ func left(t *testing.T, s registry.Store, account string) (keys []string) {
 		t.Fatal(err, page.More)
 	}
 	for _, kv := range page.KVs {
-		if strings.Contains(kv.Key, account) {
+		if strings.Contains(kv.Key, account) && !strings.HasPrefix(kv.Key, strings.TrimSuffix(resource.PaymentArchive("", ""), "/")) {
 			keys = append(keys, kv.Key)
 		}
 	}
@@ -138,6 +144,10 @@ func TestPurgeDue(t *testing.T) {
 	}
 	if got := len(left(t, s, "notyet")); got != notYet {
 		t.Errorf("an account that is not due has %d keys of %d", got, notYet)
+	}
+	books, err := s.List(t.Context(), registry.ListRequest{Prefix: strings.TrimSuffix(resource.PaymentArchive("", ""), "/")})
+	if err != nil || len(books.KVs) != 3 {
+		t.Errorf("%d of 3 invoices are archived: %v", len(books.KVs), err)
 	}
 	kv, err := s.Get(t.Context(), resource.DomainIndex("shop.test"))
 	if err != nil {

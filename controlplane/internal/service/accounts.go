@@ -38,6 +38,8 @@ type AccountsConfig struct {
 	NewID func(now time.Time) string
 	// Random is crypto/rand.Reader but in tests.
 	Random io.Reader
+	// Billing may be nil: then nobody is told of the end of an account.
+	Billing BillingEnds
 }
 
 // Accounts implements AccountService.
@@ -270,7 +272,8 @@ func (s *Accounts) UpdateAccount(ctx context.Context, req *breakwaterv1.UpdateAc
 }
 
 // DeleteAccount implements AccountService: softly, so that its sites leave the edge now and
-// everything is there again after UndeleteAccount.
+// everything is there again after UndeleteAccount, but that nothing is paid for beyond the
+// period.
 func (s *Accounts) DeleteAccount(ctx context.Context, req *breakwaterv1.DeleteAccountRequest) (*breakwaterv1.Account, error) {
 	name, err := resource.ParseName(req.GetName())
 	if err != nil {
@@ -286,6 +289,11 @@ func (s *Accounts) DeleteAccount(ctx context.Context, req *breakwaterv1.DeleteAc
 		}
 		rec.Account.DeleteTime = timestamppb.New(tx.Now())
 		rec.Account.PurgeTime = timestamppb.New(tx.Now().Add(accountRetention))
+		if s.cfg.Billing != nil {
+			if err := s.cfg.Billing.AccountDeleted(tx, name.Account); err != nil {
+				return nil, err
+			}
+		}
 		return accountStore(tx, name, rec, "account deleted", []string{"deleteTime", "purgeTime"})
 	})
 }

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -153,6 +154,9 @@ func (s *Apps) UpdateSiteApp(ctx context.Context, req *breakwaterv1.UpdateSiteAp
 		}
 		if _, err := masks.Apply(toggle, in, req.GetUpdateMask(), masks.Options{}); err != nil {
 			return nil, err
+		}
+		if mask := req.GetUpdateMask().GetPaths(); in.GetEnabled() || slices.Contains(mask, "enabled") || slices.Contains(mask, "*") {
+			e.decided(name.ID)
 		}
 		e.tidyApps()
 		judge := siteJudge{edit: e, apps: apps, app: func(id string) string {

@@ -212,6 +212,9 @@ func (e *siteEdit) quota(subject string, count int, allowed func(*breakwaterv1.E
 // commitConfig stores the configuration as a new version, unless nothing changed.
 func (e *siteEdit) commitConfig(resourceName, summary string) error {
 	fields := sitestate.ChangedFields(e.before, e.rec.GetConfig())
+	if len(fields) == 0 && e.unparked {
+		return e.commitTouch(siteAudit{resource: resourceName, summary: summary})
+	}
 	if len(fields) == 0 {
 		return nil
 	}

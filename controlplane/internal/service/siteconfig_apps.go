@@ -25,6 +25,16 @@ func (e *siteEdit) toggle(id string) *breakwaterv1.SiteApp {
 	return c.GetApps()[id]
 }
 
+// decided says that the owner decided about an app's switch: what a fall of the plan switched
+// off does not come back by itself then.
+func (e *siteEdit) decided(id string) {
+	parked := e.rec.GetParked()
+	if i := slices.Index(parked.GetApps(), id); i >= 0 {
+		parked.Apps = slices.Delete(parked.GetApps(), i, i+1)
+		e.unparked = true
+	}
+}
+
 // tidyApps forgets switches that are as if nobody had touched them, and keeps of the others
 // only what is decided.
 func (e *siteEdit) tidyApps() {
@@ -108,8 +118,10 @@ func (j siteJudge) appAllowed(id string) error {
 }
 
 // rules are what the configuration is held against.
-func (j siteJudge) rules() entitle.Rules {
-	return entitle.Rules{Plans: j.edit.base.Plans, Apps: j.apps}
+func (j siteJudge) rules() entitle.Rules { return siteRules(j.edit.base.Plans, j.apps) }
+
+func siteRules(plans SitePlans, apps *catalog.Catalog) entitle.Rules {
+	return entitle.Rules{Plans: plans, Apps: apps}
 }
 
 // siteUpgradable links a refusal that another plan would allow with the preview of that

@@ -34,6 +34,8 @@ type SitesConfig struct {
 	VerificationSecret []byte
 	// Times are how long sites wait.
 	Times sitestate.Times
+	// Billing may be nil: then nobody is told of the end of a site.
+	Billing BillingEnds
 }
 
 // PurgeLimiter bounds how often something happens in a minute. A [ratelimit.Limiter] with

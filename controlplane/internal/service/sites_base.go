@@ -108,6 +108,8 @@ type siteEdit struct {
 	revision int64
 	// before is the configuration as it was.
 	before *breakwaterv1.SiteConfig
+	// unparked says that less is kept aside for a better plan than was.
+	unparked bool
 }
 
 // siteOpen reads a site in order to change it.

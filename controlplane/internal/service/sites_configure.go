@@ -106,6 +106,7 @@ func (s *Sites) configure(e *siteEdit, req *breakwaterv1.ConfigureSiteRequest, a
 		}
 		given, t := req.GetApps()[id], e.toggle(id)
 		t.Enabled = given.GetEnabled()
+		e.decided(id)
 		if given.GetSettings() != nil {
 			t.Settings, _ = proto.Clone(given.GetSettings()).(*structpb.Struct)
 		}

@@ -122,7 +122,10 @@ func (e *siteEdit) pause(paused bool) error {
 // DeleteSite implements SiteService.
 func (s *Sites) DeleteSite(ctx context.Context, req *breakwaterv1.DeleteSiteRequest) (*breakwaterv1.Site, error) {
 	return s.change(ctx, req.GetName(), req.GetEtag(), func(e *siteEdit) error {
-		return s.step(e, sitestate.Delete, "", "site deleted")
+		if err := s.step(e, sitestate.Delete, "", "site deleted"); err != nil || s.cfg.Billing == nil {
+			return err
+		}
+		return s.cfg.Billing.SiteDeleted(e.tx, e.name.Account, e.name.Site)
 	})
 }
 

@@ -73,6 +73,8 @@ func (e *siteEdit) restore(number int64) error {
 	sitestate.Expire(config, e.tx.Now())
 	config.Name, config.Version = e.before.GetName(), e.before.GetVersion()
 	e.rec.Config = config
+	// The configuration as a whole is decided: nothing comes back to it by itself.
+	e.unparked, e.rec.Parked = e.rec.GetParked() != nil, nil
 	if config.GetOrigin() == nil {
 		return nil
 	}

@@ -1,0 +1,79 @@
+package service
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"strings"
+	"time"
+
+	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/billing"
+)
+
+//go:embed invoice.html
+var invoiceText string
+
+// invoiceTemplate escapes whatever customers wrote.
+var invoiceTemplate = template.Must(template.New("invoice").Funcs(template.FuncMap{
+	"money": invoiceMoney,
+	"date":  invoiceDate,
+}).Parse(invoiceText))
+
+// invoiceView is what the page shows.
+type invoiceView struct {
+	Seller  string
+	Buyer   string
+	Email   string
+	Address []string
+	TaxIDs  []*breakwaterv1.Billing_TaxId
+	State   string
+	*billing.Invoice
+}
+
+// invoicePrinted is an invoice as a page of HTML that needs nothing else.
+func invoicePrinted(seller, displayName string, details *breakwaterv1.Billing, in *billing.Invoice) ([]byte, error) {
+	v := invoiceView{
+		Seller: seller, Buyer: details.GetLegalName(), Email: details.GetEmail(), TaxIDs: details.GetTaxIds(),
+		State: strings.ToLower(in.State.String()), Invoice: in,
+	}
+	if v.Seller == "" {
+		v.Seller = "Breakwater"
+	}
+	if v.Buyer == "" {
+		v.Buyer = displayName
+	}
+	a := details.GetAddress()
+	v.Address = append([]string{a.GetOrganization()}, a.GetAddressLines()...)
+	v.Address = append(v.Address, strings.TrimSpace(a.GetPostalCode()+" "+a.GetLocality()), a.GetAdministrativeArea(), a.GetRegionCode())
+	var b bytes.Buffer
+	if err := invoiceTemplate.Execute(&b, v); err != nil {
+		return nil, fmt.Errorf("service: invoice %s: %w", in.ID, err)
+	}
+	return b.Bytes(), nil
+}
+
+// invoiceMoney writes cents as people do.
+func invoiceMoney(cents int64) string {
+	sign, n := "", cents
+	if cents < 0 {
+		sign, n = "−", -cents
+	}
+	return fmt.Sprintf("%s$%s.%02d", sign, thousands(n/100), n%100)
+}
+
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func invoiceDate(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2 January 2006")
+}
