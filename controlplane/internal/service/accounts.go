@@ -136,6 +136,8 @@ func (s *Accounts) CreateAccount(ctx context.Context, req *breakwaterv1.CreateAc
 		}
 		if own {
 			first.State = breakwaterv1.Member_ACTIVE
+		} else if err := memberInvite(tx, id, first); err != nil {
+			return nil, err
 		}
 		tx.PutRaw(resource.AccountIndex(id), nil)
 		tx.PutRaw(resource.EmailIndex(owner, id), []byte(memberID))

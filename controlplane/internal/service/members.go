@@ -176,6 +176,9 @@ func (s *Members) CreateMember(ctx context.Context, req *breakwaterv1.CreateMemb
 		m, _ := proto.Clone(wanted).(*breakwaterv1.Member)
 		m.CreateTime = timestamppb.New(tx.Now())
 		tx.PutRaw(index, []byte(id))
+		if err := memberInvite(tx, parent.Account, m); err != nil {
+			return nil, err
+		}
 		return memberStore(tx, name, &storev1.MemberRecord{Member: m}, "invited "+email+" as "+m.GetRole().String(), nil)
 	})
 }

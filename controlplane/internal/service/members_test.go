@@ -1,13 +1,18 @@
 package service
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
+	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
 )
 
 func (w *accountWorld) invite(as, email string, role breakwaterv1.Member_Role, sites ...string) (*breakwaterv1.Member, error) {
@@ -31,6 +36,21 @@ func (w *accountWorld) removeMember(as, name string) error {
 	return err
 }
 
+// letters are those that wait to be sent, by the beginning of their IDs.
+func (w *accountWorld) letters(prefix string) []*storev1.Mail {
+	w.Helper()
+	page, err := w.store.List(w.Context(), registry.ListRequest{Prefix: resource.Outbox("mail-" + prefix)})
+	must(w.T, err)
+	out := make([]*storev1.Mail, len(page.KVs))
+	for i, kv := range page.KVs {
+		item := &storev1.OutboxItem{}
+		must(w.T, proto.Unmarshal(kv.Value, item))
+		out[i] = &storev1.Mail{}
+		must(w.T, proto.Unmarshal(item.GetPayload(), out[i]))
+	}
+	return out
+}
+
 func TestInvite(t *testing.T) {
 	w := newAccountWorld(t)
 	owner := w.account("acme")
@@ -38,6 +58,10 @@ func TestInvite(t *testing.T) {
 	must(t, err)
 	if m.GetEmail() != "ed@x.test" || m.GetState() != breakwaterv1.Member_INVITED || len(m.GetSites()) != 2 || m.GetSites()[1] != "xn--bcher-kva.test" {
 		t.Errorf("member %v", m)
+	}
+	letters := w.letters("acme-invite-" + m.GetName()[len("accounts/acme/members/"):])
+	if len(letters) != 1 || letters[0].GetTo()[0] != "ed@x.test" || !strings.Contains(letters[0].GetText(), m.GetName()+":accept") {
+		t.Errorf("letters %v", letters)
 	}
 	_, err = w.invite(owner, "ed@x.test", breakwaterv1.Member_VIEWER)
 	w.refused(err, "ALREADY_EXISTS")
