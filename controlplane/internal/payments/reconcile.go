@@ -2,7 +2,7 @@ package payments
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -117,26 +117,56 @@ type Finding struct {
 	billing.Difference
 }
 
-// Some compares up to limit accounts after one of them, and says which was the last one and
-// whether there are more. Accounts that can't be compared end it with an error that names
-// the first of them.
-func (r *Reconciler) Some(ctx context.Context, after string, limit int, repair bool) (found []Finding, accounts []string, more bool, err error) {
-	accounts, err = r.cfg.Payments.Accounts(ctx, after, limit)
-	if err != nil {
-		return nil, nil, false, err
-	}
-	for i, account := range accounts {
-		differences, err := r.Account(ctx, account, repair)
+// Limit bounds one [Reconciler.Some]; every bound must be positive.
+type Limit struct {
+	// Accounts is how many are compared at most.
+	Accounts int
+	// Findings is after how many nothing more is compared, but for the account at hand.
+	Findings int
+	// Time is after how long nothing more is compared, but for the account at hand.
+	Time time.Duration
+}
+
+// Round is what a part of a comparison of all accounts found.
+type Round struct {
+	Findings []Finding
+	// Accounts is how many were compared, and Last the last one.
+	Accounts int
+	Last     string
+	// More says that there are accounts after the last one.
+	More bool
+}
+
+// Some compares accounts after one of them, in order and within limits. Where one can't be
+// compared it ends before that one, with an error where that is the first.
+func (r *Reconciler) Some(ctx context.Context, after string, limit Limit, repair bool) (Round, error) {
+	began := r.cfg.Ticker.Now()
+	out := Round{Last: after}
+	for {
+		accounts, err := r.cfg.Payments.Accounts(ctx, out.Last, min(page, limit.Accounts-out.Accounts+1))
 		if err != nil {
-			// What was compared is worth knowing; whoever asks goes on from there.
-			if i > 0 && !errors.Is(err, context.Canceled) {
-				return found, accounts[:i], true, nil
-			}
-			return nil, nil, false, err
+			return Round{}, err
 		}
-		for _, d := range differences {
-			found = append(found, Finding{Account: account, Difference: d})
+		for _, account := range accounts {
+			out.More = true
+			if out.Accounts >= limit.Accounts || len(out.Findings) >= limit.Findings || r.cfg.Ticker.Since(began) >= limit.Time {
+				return out, nil
+			}
+			differences, err := r.Account(ctx, account, repair)
+			if err != nil {
+				// What was compared is worth knowing; whoever asks goes on from there.
+				if out.Accounts > 0 && ctx.Err() == nil {
+					return out, nil
+				}
+				return Round{}, fmt.Errorf("account %s: %w", account, err)
+			}
+			for _, d := range differences {
+				out.Findings = append(out.Findings, Finding{Account: account, Difference: d})
+			}
+			out.Accounts, out.Last, out.More = out.Accounts+1, account, false
+		}
+		if len(accounts) == 0 {
+			return out, nil
 		}
 	}
-	return found, accounts, len(accounts) == limit, nil
 }

@@ -191,12 +191,19 @@ func TestReconciler(t *testing.T) {
 	r := payments.NewReconciler(payments.ReconcilerConfig{
 		Payments: w.payments, Engine: c, Ticker: w.clock, Logger: slog.New(slog.DiscardHandler), Metrics: m,
 	})
-	found, accounts, more, err := r.Some(t.Context(), "", 10, true)
-	if err != nil || len(found) != 1 || len(accounts) != 1 || !more {
-		t.Errorf("%v of %v, %v, %v", found, accounts, more, err)
+	all := payments.Limit{Accounts: 10, Findings: 10, Time: time.Minute}
+	got, err := r.Some(t.Context(), "", all, true)
+	if err != nil || len(got.Findings) != 1 || got.Accounts != 1 || got.Last != "acct-a" || !got.More {
+		t.Errorf("before one that can't be compared: %+v, %v", got, err)
 	}
-	if _, _, _, err = r.Some(t.Context(), "acct-a", 10, true); err == nil {
+	if _, err = r.Some(t.Context(), "acct-a", all, true); err == nil {
 		t.Error("an account that can't be compared is no success")
+	}
+	if got, err = r.Some(t.Context(), "acct-broken", all, true); err != nil || got.Accounts != 1 || got.More {
+		t.Errorf("the rest: %+v, %v", got, err)
+	}
+	if got, err = r.Some(t.Context(), "", payments.Limit{Accounts: 1, Findings: 10, Time: time.Minute}, true); err != nil || !got.More {
+		t.Errorf("one account: %+v, %v", got, err)
 	}
 	for len(c.seen) > 0 {
 		<-c.seen

@@ -102,6 +102,9 @@ func (s *Billing) UpdateBilling(ctx context.Context, req *breakwaterv1.UpdateBil
 				if err := s.cfg.Engine.SetDetails(b, details); err != nil {
 					return err
 				}
+				tx.Audit(&breakwaterv1.AuditEvent{
+					Resource: name.String(), Summary: "billing details changed", ChangedFields: changed,
+				})
 			}
 			out = s.shown(name, b.Record())
 			return nil
@@ -151,6 +154,7 @@ func billingSession[R proto.Message](
 			}
 		}
 		tx.SecretIn(name.String())
+		tx.Audit(&breakwaterv1.AuditEvent{Resource: name.String(), Summary: "a page for payments was opened"})
 		return answer(made), nil
 	})
 }

@@ -43,11 +43,21 @@ type Logins interface {
 	CreateLogin(ctx context.Context, email string) (secret string, expires time.Time, err error)
 }
 
+// Cards gives accounts test cards.
+type Cards interface {
+	// HasAccount says whether there is such an account.
+	HasAccount(ctx context.Context, account string) (bool, error)
+	// SetCard says what becomes of an account's payments from now on.
+	SetCard(ctx context.Context, account string, behavior opsv1.Card_Behavior) error
+}
+
 // DevConfig is what the DevService needs.
 type DevConfig struct {
 	Simulator Simulator
 	Clock     Clock
 	Logins    Logins
+	// Cards may be nil: then payments are not kept here.
+	Cards Cards
 	// Writer keeps the answers for idempotency keys.
 	Writer *change.Writer
 	// RunDue does all work that is due by the clock, and returns when it is done.
