@@ -32,11 +32,15 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/service"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/service/ops"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/sitestate"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/watchcache"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
 
 // commandWait bounds how long an operator's call waits for the leader to obey.
 const commandWait = 5 * time.Second
+
+// decodedSites is how many sites are kept decoded: some 4 kB each.
+const decodedSites = 10_000
 
 // services are the handlers, and what the engine shares with them.
 type services struct {
@@ -111,7 +115,10 @@ func newServices(r *rooms) (*services, error) {
 		Covered: func() int64 { return index.At(r.control.Cached()).Covered(wire.Platform) },
 	})
 	purges := ratelimit.NewLimiter(ratelimit.Config{Clock: r.machine, Window: time.Minute})
-	base := service.SiteBase{Writer: r.writer, Source: r.source, Plans: r.plans, Serving: s.propagation, NewID: newID}
+	base := service.SiteBase{
+		Writer: r.writer, Source: r.source, Plans: r.plans, Serving: s.propagation, NewID: newID,
+		Recent: watchcache.NewDecoded[*storev1.SiteRecord](decodedSites),
+	}
 
 	s.accounts = service.NewAccounts(service.AccountsConfig{Writer: r.writer, Source: r.source, NewID: newID, Random: rand.Reader})
 	s.members = service.NewMembers(service.MembersConfig{Writer: r.writer, Source: r.source, Random: rand.Reader})

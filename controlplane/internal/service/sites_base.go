@@ -17,6 +17,7 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/sitestate"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/watchcache"
 )
 
 // SitePlans answers what plans allow. Package billing implements it.
@@ -49,6 +50,8 @@ type SiteBase struct {
 	Plans  SitePlans
 	// Serving may be nil: then no version is known to be served.
 	Serving SiteServing
+	// Recent remembers decoded sites; it may be nil.
+	Recent *watchcache.Decoded[*storev1.SiteRecord]
 	// NewID makes an ID that orders by time and is never used again.
 	NewID func(now time.Time) string
 }
@@ -65,13 +68,22 @@ func siteName(name string) (resource.Name, error) {
 	return n, nil
 }
 
-// siteRead reads a site as every acknowledged write left it.
+// siteRead reads a site as every acknowledged write left it. The record is shared: nobody
+// may change it.
 func (b *SiteBase) siteRead(ctx context.Context, name resource.Name) (*storev1.SiteRecord, int64, error) {
 	view, err := b.Source.Read(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	return siteFrom(view, name)
+	if b.Recent == nil {
+		return siteFrom(view, name)
+	}
+	kv, ok := view.Get(name.Tenant().Site(name.Site))
+	if !ok {
+		return nil, 0, rpcerr.NotFound(name.SiteName())
+	}
+	rec, err := b.Recent.Of(kv)
+	return rec, kv.ModRevision, err
 }
 
 func siteFrom(view change.View, name resource.Name) (*storev1.SiteRecord, int64, error) {
