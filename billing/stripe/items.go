@@ -45,8 +45,11 @@ func asItems(list []*stripego.SubscriptionItem) []item {
 // the subscription; none is ever deleted in one (see [change]).
 func overlaid(now []item, pending []*stripego.SubscriptionItem) []item {
 	out := slices.Clone(now)
-	for _, p := range asItems(pending) {
-		at := slices.IndexFunc(out, func(i item) bool { return i.id == p.id && p.id != "" })
+	for n, p := range asItems(pending) {
+		if p.id == "" {
+			p.id = fmt.Sprintf("new %d", n) // No change may be taken for a new item of its own.
+		}
+		at := slices.IndexFunc(out, func(i item) bool { return i.id == p.id })
 		if at < 0 {
 			out = append(out, p)
 		} else {

@@ -158,7 +158,7 @@ func (p *Provider) update(
 }
 
 // toDo reads a subscription and finds what must change in its items. After a change whose
-// answer was lost there is nothing left to do.
+// answer was lost there is nothing left to do, also where it is pending.
 func (p *Provider) toDo(
 	ctx context.Context, id string, want billing.Quantities, mayDelete bool,
 ) (*stripego.Subscription, []change, error) {
@@ -173,10 +173,12 @@ func (p *Provider) toDo(
 	if now.Items != nil && now.Items.HasMore {
 		return nil, nil, fmt.Errorf("%w: subscription %s has more items than there are plans", billing.ErrRefused, id)
 	}
-	current := items(now)
 	if now.PendingUpdate != nil && !mayDelete {
-		current = overlaid(current, now.PendingUpdate.SubscriptionItems)
+		list, err := changes(overlaid(items(now), now.PendingUpdate.SubscriptionItems), want, prices, mayDelete)
+		if err == nil && len(list) == 0 {
+			return now, nil, nil // It waits for its payment.
+		}
 	}
-	list, err := changes(current, want, prices, mayDelete)
+	list, err := changes(items(now), want, prices, mayDelete)
 	return now, list, err
 }
