@@ -9,6 +9,8 @@ import (
 type Event struct {
 	ID, Type string
 	Created  time.Time
+	// Object is the ID of what it is about, Customer the customer's; empty for none.
+	Object, Customer string
 	// Payload is the body of its webhook.
 	Payload []byte
 }
@@ -28,7 +30,19 @@ func (s *Server) emit(kind string, about object) {
 	if err != nil { // Views are texts, numbers, maps and lists.
 		return
 	}
-	s.events = append(s.events, Event{ID: id, Type: kind, Created: s.at, Payload: payload})
+	e := Event{ID: id, Type: kind, Created: s.at, Payload: payload}
+	e.Object, _ = about["id"].(string)
+	if e.Customer, _ = about["customer"].(string); about["object"] == "customer" {
+		e.Customer = e.Object
+	}
+	s.events = append(s.events, e)
+}
+
+// History returns all events but the first so many, oldest first, whether taken or not.
+func (s *Server) History(after int) []Event {
+	s.enter()
+	defer s.mu.Unlock()
+	return append([]Event(nil), s.events[min(after, len(s.events)):]...)
 }
 
 // TakeEvents takes the events that happened since it was called last, oldest first. What

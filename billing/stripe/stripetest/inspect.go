@@ -24,6 +24,17 @@ type Invoice struct {
 	Total, Due, Paid                 int64
 	// NeedsAction says that its payment waits for the customer.
 	NeedsAction bool
+	Attempts    int
+	Lines       []Line
+}
+
+// Line is a line of an invoice as a test compares it.
+type Line struct {
+	// Key is the lookup key of its price.
+	Key              string
+	Quantity, Amount int64
+	Proration        bool
+	Start, End       time.Time
 }
 
 // Customers returns the IDs of the customers that are not deleted and have a value in their
@@ -114,11 +125,48 @@ func (s *Server) Invoices(customerID string) []Invoice {
 	newestFirst(all)
 	var found []Invoice
 	for _, i := range all {
-		p := s.intents[i.intent]
-		found = append(found, Invoice{
-			ID: i.id, Subscription: i.subscription, Status: i.status, Reason: i.reason, Created: i.created,
-			Total: i.total(), Due: i.due, Paid: i.paid, NeedsAction: p != nil && p.status == intentNeedsAction,
-		})
+		found = append(found, s.shown(i))
 	}
 	return found
+}
+
+// Invoice returns one invoice; ok is false where there is none.
+func (s *Server) Invoice(id string) (i Invoice, ok bool) {
+	s.enter()
+	defer s.mu.Unlock()
+	if i := s.invoices[id]; i != nil {
+		return s.shown(i), true
+	}
+	return Invoice{}, false
+}
+
+func (s *Server) shown(i *invoice) Invoice {
+	p := s.intents[i.intent]
+	v := Invoice{
+		ID: i.id, Subscription: i.subscription, Status: i.status, Reason: i.reason, Created: i.created,
+		Total: i.total(), Due: i.due, Paid: i.paid, NeedsAction: p != nil && p.status == intentNeedsAction,
+		Attempts: i.attempts,
+	}
+	for _, l := range i.lines {
+		v.Lines = append(v.Lines, Line{
+			Key: s.prices[l.price].lookupKey, Quantity: l.quantity, Amount: l.amount, Proration: l.proration,
+			Start: l.start, End: l.end,
+		})
+	}
+	return v
+}
+
+// Credited is the sum of what was given to a customer's balance, but by invoices.
+func (s *Server) Credited(customerID string) int64 {
+	s.enter()
+	defer s.mu.Unlock()
+	var total int64
+	if c := s.customers[customerID]; c != nil {
+		for _, b := range c.transactions {
+			if b.kind == "adjustment" {
+				total -= b.amount
+			}
+		}
+	}
+	return total
 }

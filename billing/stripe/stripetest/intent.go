@@ -97,6 +97,20 @@ func (s *Server) FailAction(invoiceID string) error {
 	})
 }
 
+// Pay lets the customer pay an open invoice on its hosted page with the card on file.
+func (s *Server) Pay(invoiceID string) error {
+	s.enter()
+	defer s.mu.Unlock()
+	i := s.invoices[invoiceID]
+	if i == nil || i.status != invoiceOpen {
+		return fmt.Errorf("stripetest: no open invoice %s", invoiceID)
+	}
+	if e := s.attempt(i); e != nil {
+		return e
+	}
+	return nil
+}
+
 func (s *Server) act(invoiceID string, do func(*invoice, *paymentIntent)) error {
 	s.enter()
 	defer s.mu.Unlock()
