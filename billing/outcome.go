@@ -2,6 +2,7 @@ package billing
 
 import (
 	"fmt"
+	"time"
 
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 )
@@ -27,7 +28,7 @@ func (r *rules) observeMove(tx Tx, s *snapshot) error {
 	}
 	switch invoice := s.invoice(m.GetInvoice()); {
 	case same(sub.Quantities, m.GetAfter()), invoice.state() == breakwaterv1.Invoice_PAID:
-		return r.paid(tx)
+		return r.paid(tx, sub.PeriodEnd)
 	case invoice.state() == breakwaterv1.Invoice_OPEN:
 		// The update has lapsed, and its invoice must not be paid any more.
 		r.giveUpMove(tx, "The payment was not made in time.")
@@ -48,7 +49,7 @@ func (r *rules) observeFirst(tx Tx, sub *Subscription) error {
 	case sub.Status.Over():
 		return r.failed(tx, "The payment did not go through.")
 	case sub.Status != Incomplete:
-		return r.paid(tx)
+		return r.paid(tx, sub.PeriodEnd)
 	case m.GetTried():
 		r.awaitPayment(tx, sub.Latest)
 	}
@@ -74,8 +75,8 @@ func (r *rules) awaitPayment(tx Tx, invoice *Invoice) {
 }
 
 // paid ends a move that was paid: the site has its plan from now on. One that the customer had
-// given up keeps to what the site was to have next.
-func (r *rules) paid(tx Tx) error {
+// given up keeps to what the site was to have next, from the end of the period on.
+func (r *rules) paid(tx Tx, end time.Time) error {
 	rec := tx.Record()
 	m := rec.Move
 	rec.Move = nil
@@ -91,7 +92,7 @@ func (r *rules) paid(tx Tx) error {
 	if !unwanted {
 		s.NextPlan = m.GetTo()
 	} else if s.GetNextPlan() != s.GetPlan() {
-		s.RenewalPlan = m.GetTo()
+		s.RenewalPlan, s.FallTime = m.GetTo(), stamp(end)
 	}
 	r.put(rec, m.GetSite(), s)
 	tx.Audit(resource(m.GetSite()), fmt.Sprintf("paid: plan %s holds from now on", m.GetTo()))

@@ -27,7 +27,7 @@ func (r *rules) renewed(tx Tx, s *snapshot, req request) error {
 			synced(rec, req.Sites) // The call came before the renewal.
 		}
 		if r.paidBefore(rec, s, invoice, billed) {
-			if err := r.paid(tx); err != nil {
+			if err := r.paid(tx, at(rec.GetSeen().GetPeriodEnd())); err != nil {
 				return err
 			}
 		}
