@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"testing"
 	"time"
 
 	"github.com/jonboulle/clockwork"
@@ -21,7 +20,7 @@ var shopOpens = time.Date(2026, time.January, 10, 12, 0, 0, 0, time.UTC)
 
 // shop is an engine with a till and a store, for one account.
 type shop struct {
-	t      testing.TB
+	t      reporter
 	clock  *clockwork.FakeClock
 	till   *till
 	engine *Engine
@@ -40,8 +39,14 @@ type shop struct {
 	lowered func(before *storev1.BillingRecord, domain, from, to string)
 }
 
-// thelper is what tests and rapid's checks have in common.
-func newShop(t testing.TB, domains ...string) *shop {
+// reporter is what tests and rapid's checks have in common.
+type reporter interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+func newShop(t reporter, domains ...string) *shop {
 	t.Helper()
 	plans, err := Load()
 	if err != nil {
@@ -201,7 +206,7 @@ func (s *shop) pass(d time.Duration) {
 }
 
 // ready is a shop whose customer has a card.
-func ready(t testing.TB, domains ...string) *shop {
+func ready(t reporter, domains ...string) *shop {
 	t.Helper()
 	s := newShop(t, domains...)
 	s.must(s.ask(true))
