@@ -228,8 +228,11 @@ type HeadRecord struct {
 	Cursor int64 `protobuf:"varint,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// The cluster of the registry that the cursor counts in: a restored one starts anew.
 	RegistryCluster uint64 `protobuf:"varint,4,opt,name=registry_cluster,json=registryCluster,proto3" json:"registry_cluster,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The highest number that was given when the registry was last found to be another one,
+	// or an older state of itself. What releases up to it cover is of another history.
+	RestartNumber int64 `protobuf:"varint,5,opt,name=restart_number,json=restartNumber,proto3" json:"restart_number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HeadRecord) Reset() {
@@ -286,6 +289,13 @@ func (x *HeadRecord) GetCursor() int64 {
 func (x *HeadRecord) GetRegistryCluster() uint64 {
 	if x != nil {
 		return x.RegistryCluster
+	}
+	return 0
+}
+
+func (x *HeadRecord) GetRestartNumber() int64 {
+	if x != nil {
+		return x.RestartNumber
 	}
 	return 0
 }
@@ -2588,14 +2598,15 @@ var File_breakwater_store_v1_control_proto protoreflect.FileDescriptor
 
 const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"!breakwater/store/v1/control.proto\x12\x13breakwater.store.v1\x1a!breakwater/edge/v1/releases.proto\x1a\x1abreakwater/v1/status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n" +
+	"!breakwater/store/v1/control.proto\x12\x13breakwater.store.v1\x1a!breakwater/edge/v1/releases.proto\x1a\x1abreakwater/v1/status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x01\n" +
 	"\n" +
 	"HeadRecord\x12\x18\n" +
 	"\arelease\x18\x01 \x01(\x03R\arelease\x12\x1f\n" +
 	"\vlast_number\x18\x02 \x01(\x03R\n" +
 	"lastNumber\x12\x16\n" +
 	"\x06cursor\x18\x03 \x01(\x03R\x06cursor\x12)\n" +
-	"\x10registry_cluster\x18\x04 \x01(\x04R\x0fregistryCluster\"\x85\x03\n" +
+	"\x10registry_cluster\x18\x04 \x01(\x04R\x0fregistryCluster\x12%\n" +
+	"\x0erestart_number\x18\x05 \x01(\x03R\rrestartNumber\"\x85\x03\n" +
 	"\rChannelPolicy\x12=\n" +
 	"\x05waves\x18\x01 \x03(\v2'.breakwater.store.v1.ChannelPolicy.WaveR\x05waves\x12-\n" +
 	"\x04soak\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04soak\x12\x16\n" +
