@@ -3,13 +3,15 @@ package chaos
 import (
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
 
 // short is how many of the faults happen in the short run, the first ones of [faults].
-const short = 4
+const short = 6
 
 // TestChaos hurts an installation while people use it. With BREAKWATER_CHAOS set to a
 // duration it goes on that long, with faults in random order.
@@ -47,6 +49,12 @@ func (w *world) long(h *history, known []fault, text string) {
 		}
 	}
 	w.t.Logf("BREAKWATER_CHAOS_SEED=%d", seed)
+	if only := os.Getenv("BREAKWATER_CHAOS_FAULT"); only != "" {
+		known = slices.DeleteFunc(known, func(f fault) bool { return !strings.Contains(f.name, only) })
+		if len(known) == 0 {
+			w.t.Fatalf("BREAKWATER_CHAOS_FAULT: no fault has %q in its name", only)
+		}
+	}
 	random := rand.New(rand.NewPCG(seed, 0))
 	var next []int // every fault happens once before any happens again
 	for end := time.Now().Add(duration); time.Now().Before(end) && !w.t.Failed(); {

@@ -20,4 +20,6 @@
 // The tests take the seconds that leases and elections take; nothing waits for a fixed
 // time, but for how long a fault lasts. BREAKWATER_CHAOS=10m makes TestChaos go on with
 // random faults for that long; the seed is logged, and BREAKWATER_CHAOS_SEED repeats it.
+// BREAKWATER_CHAOS_FAULT limits them to those with a text in their names. Slow disks need
+// strace, which delays the system calls of one etcd member; without it they are left out.
 package chaos

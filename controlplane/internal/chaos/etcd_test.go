@@ -29,6 +29,9 @@ const (
 // etcdLimits are what the documentation says that an external etcd needs.
 var etcdLimits = []string{"--max-txn-ops=8192", "--max-request-bytes=13631488", "--quota-backend-bytes=8589934592"}
 
+// noFsync keeps the disk of this machine out of the test; see [member.startSlow].
+const noFsync = "--unsafe-no-fsync"
+
 // cluster is an etcd cluster of real processes.
 type cluster struct {
 	t       *testing.T
@@ -40,8 +43,10 @@ type cluster struct {
 
 type member struct {
 	*process
-	// address is where clients reach it.
-	address string
+	// address is where clients reach it, and peer where other members do.
+	address, peer string
+	// data is its directory.
+	data string
 }
 
 // startCluster starts members, with TLS, and the limits that the documentation names.
@@ -56,22 +61,22 @@ func startCluster(t *testing.T, n *network, dir, ca, prefix string, size int) *c
 		if err != nil {
 			t.Fatal(err)
 		}
-		peers[i] = "https://" + name + ".test:" + port
+		peers[i] = "https://" + net.JoinHostPort(n.host(name), port)
 		initial = append(initial, name+"="+peers[i])
 	}
 	for i := range size {
 		name := fmt.Sprintf("%s-%d", prefix, i+1)
 		address := freeAddress(t)
 		client := "https://" + address
-		m := &member{address: address}
+		m := &member{address: address, peer: peers[i], data: filepath.Join(dir, name+".etcd")}
 		m.process = newProcess(t, dir, name, "etcd", []string{"HTTPS_PROXY=" + n.proxy(name)}, append([]string{
-			"--name", name, "--data-dir", filepath.Join(dir, name+".etcd"),
+			"--name", name, "--data-dir", m.data,
 			"--initial-cluster", strings.Join(initial, ","), "--initial-cluster-token", prefix,
 			"--listen-peer-urls", "https://127.0.0.1" + peers[i][strings.LastIndex(peers[i], ":"):],
 			"--initial-advertise-peer-urls", peers[i], "--peer-auto-tls",
 			"--listen-client-urls", client, "--advertise-client-urls", client,
 			"--cert-file", filepath.Join(dir, "listener.pem"), "--key-file", filepath.Join(dir, "listener.key"),
-			"--bcrypt-cost=4", "--heartbeat-interval=100", "--election-timeout=1000", "--unsafe-no-fsync",
+			"--bcrypt-cost=4", "--heartbeat-interval=100", "--election-timeout=1000", noFsync,
 			"--enable-grpc-gateway=false", "--log-level=warn", "--watch-progress-notify-interval=1s",
 		}, etcdLimits...)...)
 		c.members = append(c.members, m)

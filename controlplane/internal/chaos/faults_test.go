@@ -35,6 +35,13 @@ func faults() []fault {
 			w.net.heal(m.name, w.etcd.others(m)...)
 		}},
 		{"kill -9 of the replica that leads, in the middle of a rollback", rollbackKilled},
+		{"the etcd member that leads is replaced by one with an empty disk", func(w *world) {
+			m := w.etcd.leader()
+			m.kill()
+			w.etcd.deposed(m)
+			w.etcd.replace(m)
+		}},
+		{"every fsync of the etcd member that leads is slow", slowDisk},
 		{"kill -9 of the replica that leads", func(w *world) {
 			leads, _ := w.leader()
 			leads.kill()

@@ -80,7 +80,8 @@ func ttl(n int64) int64 { return 1000 + n }
 
 // run changes until it is told to stop; a change that was begun is carried to its end.
 func (wr *writer) run(ctx context.Context) {
-	pace := time.NewTicker(50 * time.Millisecond)
+	// All writers together stay below the rate of calls that an operator has for ever.
+	pace := time.NewTicker(200 * time.Millisecond)
 	defer pace.Stop()
 	for n := int64(1); ; n++ {
 		select {

@@ -3,12 +3,12 @@ package chaos
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,13 +22,14 @@ type network struct {
 	mu    sync.Mutex
 	gates map[[2]string]chan struct{} // closed: open for bytes
 	conns map[net.Conn]struct{}
+	hosts map[string]string // names by addresses of hosts that there are none of
 	wg    sync.WaitGroup
 }
 
 func newNetwork(t *testing.T) *network {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	n := &network{t: t, ctx: ctx, gates: map[[2]string]chan struct{}{}, conns: map[net.Conn]struct{}{}}
+	n := &network{t: t, ctx: ctx, gates: map[[2]string]chan struct{}{}, conns: map[net.Conn]struct{}{}, hosts: map[string]string{}}
 	t.Cleanup(func() {
 		cancel()
 		n.mu.Lock()
@@ -109,8 +110,17 @@ func (n *network) link(from, to, address string) string {
 	return l.Addr().String()
 }
 
-// proxy returns the URL of an HTTP proxy for a process: hosts `{name}.test` are processes
-// on loopback.
+// host gives a process an address at which others reach it through their proxies, and not
+// otherwise. It is no name, since etcd looks names up.
+func (n *network) host(name string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	address := fmt.Sprintf("192.0.2.%d", len(n.hosts)+1)
+	n.hosts[address] = name
+	return address
+}
+
+// proxy returns the URL of an HTTP proxy for a process: hosts are processes on loopback.
 func (n *network) proxy(from string) string {
 	n.t.Helper()
 	l := n.listen()
@@ -120,14 +130,17 @@ func (n *network) proxy(from string) string {
 		if err != nil || req.Method != http.MethodConnect {
 			return
 		}
-		name, port, err := net.SplitHostPort(req.Host)
+		host, port, err := net.SplitHostPort(req.Host)
 		if err != nil {
 			return
 		}
+		n.mu.Lock()
+		name := n.hosts[host]
+		n.mu.Unlock()
 		if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
 			return
 		}
-		n.carry(c, r, from, strings.TrimSuffix(name, ".test"), net.JoinHostPort("127.0.0.1", port))
+		n.carry(c, r, from, name, net.JoinHostPort("127.0.0.1", port))
 	})
 	return "http://" + l.Addr().String()
 }

@@ -47,12 +47,18 @@ func newProcess(t *testing.T, dir, name, program string, env []string, args ...s
 
 func (p *process) start() {
 	p.t.Helper()
+	p.run(p.bin, p.args...)
+}
+
+// run starts the process by a command of its own.
+func (p *process) run(bin string, args ...string) {
+	p.t.Helper()
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(p.bin, p.args...)
+	cmd := exec.Command(bin, args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, log, log
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
