@@ -48,7 +48,7 @@ var keyUses = []keyUse{
 		reason:  "the publisher moves the head on, and an abandoned release moves it back",
 	},
 	{
-		builders: []string{"ledger.RolloutKey"}, writers: []string{"rollout"},
+		builders: []string{"ledger.RolloutKey", "ledger.SuspectsKey"}, writers: []string{"rollout"},
 		readers: []string{"publish", "propagation", "prune", "incident", "service/ops"},
 		reason:  "what the machine remembers is what its steps wrote",
 	},

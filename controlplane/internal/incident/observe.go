@@ -104,7 +104,11 @@ func (o *observation) channels() error {
 			}
 		}
 		f := Channel{Channel: c, Quarantines: held[c], Recovering: len(rec.GetSettling()) > 0}
-		for _, s := range rec.GetSuspects() {
+		suspects, err := ledger.Suspects(o.view.Get, c, rec)
+		if err != nil {
+			return fmt.Errorf("incident: %w", err)
+		}
+		for _, s := range suspects {
 			if s.GetOrigin() == storev1.Suspect_HARM {
 				f.Suspects++
 			}

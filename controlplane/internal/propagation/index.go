@@ -164,9 +164,13 @@ func (x *Index) chain(v View, c wire.Channel) chainEntry {
 			return e
 		}
 	}
+	suspects, err := ledger.Suspects(v.Get, c, &rollout)
+	if err != nil && ok {
+		return e
+	}
 	e = chainEntry{
 		head: headKV.ModRevision, rollout: rolloutKV.ModRevision, policy: policyKV.ModRevision,
-		chain: newChain(&head, &rollout, &policy), suspects: rollout.GetSuspects(),
+		chain: newChain(&head, &rollout, &policy), suspects: suspects,
 	}
 	x.chains[c] = e
 	return e

@@ -67,7 +67,7 @@ func loadHolds(view watchcache.View, c wire.Channel, old *holds) (*holds, error)
 		old.quarantineSum == next.quarantineSum && old.quarantineNewest == next.quarantineNewest {
 		return old, nil
 	}
-	if err := next.readRollout(rollout.Value); err != nil {
+	if err := next.readRollout(view, c, rollout.Value); err != nil {
 		return nil, err
 	}
 	var failed error
@@ -103,13 +103,17 @@ func (h *holds) stampQuarantines(view watchcache.View) {
 	})
 }
 
-func (h *holds) readRollout(value []byte) error {
+func (h *holds) readRollout(view watchcache.View, c wire.Channel, value []byte) error {
 	var rec storev1.RolloutRecord
 	if err := proto.Unmarshal(value, &rec); err != nil {
 		return fmt.Errorf("publish: rollout: %w", err)
 	}
 	h.taken, h.good = rec.GetLastNumber(), rec.GetLastKnownGood()
-	for _, s := range rec.GetSuspects() {
+	suspects, err := ledger.Suspects(view.Get, c, &rec)
+	if err != nil {
+		return fmt.Errorf("publish: rollout: %w", err)
+	}
+	for _, s := range suspects {
 		one, err := newHold(s.GetBadSha256(), s.GetGoodSha256())
 		if err != nil {
 			return err
@@ -122,11 +126,11 @@ func (h *holds) readRollout(value []byte) error {
 		return nil
 	}
 	size := int(b.GetGroups()[0].GetSize())
-	if size > len(rec.GetSuspects()) {
-		return fmt.Errorf("publish: rollout: a group of %d among %d suspects", size, len(rec.GetSuspects()))
+	if size > len(suspects) {
+		return fmt.Errorf("publish: rollout: a group of %d among %d suspects", size, len(suspects))
 	}
 	h.number, h.trial = b.GetTrial(), map[wire.DocumentID]wire.Sum{}
-	for _, s := range rec.GetSuspects()[:size] {
+	for _, s := range suspects[:size] {
 		id := wire.DocumentID{Kind: s.GetKind(), ID: s.GetId()}
 		h.trial[id] = h.suspects[id].bad
 	}

@@ -73,11 +73,12 @@ func (m *machine) abandon(ch *Chain, n int64, reason string, origin Origin) {
 	m.abandonAll(ch, n, n, reason, origin)
 }
 
-// abandonAll is abandon where all releases from n up to last are under suspicion.
-func (m *machine) abandonAll(ch *Chain, n, last int64, reason string, origin Origin) {
+// abandonAll is abandon where all releases from n up to last are under suspicion. It returns
+// how many suspects that made.
+func (m *machine) abandonAll(ch *Chain, n, last int64, reason string, origin Origin) int {
 	at := ch.index(n)
 	if at < 1 || ch.Releases[at].Phase == Good {
-		return
+		return 0
 	}
 	parent := ch.Releases[at-1]
 	gone := ch.Releases[at:]
@@ -112,10 +113,13 @@ func (m *machine) abandonAll(ch *Chain, n, last int64, reason string, origin Ori
 			moved = append(moved, t.DataCenter)
 		}
 	}
+	var suspects []Suspect
 	if origin != 0 {
-		ch.suspect(suspectsIn(gone, last, origin))
+		suspects = suspectsIn(gone, last, origin)
+		ch.suspect(suspects)
 	}
 	m.emit(Incident{Kind: IncidentRollback, Channel: ch.Channel, Release: n, DataCenters: moved, Detail: reason})
+	return len(suspects)
 }
 
 // hurtBy is the data centers that a release of the channel hurt in this step: those that
@@ -165,12 +169,7 @@ func (m *machine) quarantine(r *Release, c Change, e evidence) {
 	}
 	m.putQuarantine(q)
 	if ch := m.s.Chain(channel); ch != nil {
-		for i := range ch.Suspects {
-			if ch.Suspects[i].Document == c.Document {
-				ch.dropSuspect(i)
-				break
-			}
-		}
+		ch.dropSuspects(func(_ int, s *Suspect) bool { return s.Document == c.Document })
 	}
 	m.emit(Incident{
 		Kind: IncidentQuarantine, Channel: channel, Release: r.Number,

@@ -40,9 +40,8 @@ func (m *machine) trialPassed(ch *Chain) {
 	b.Release = 0
 	b.Trial++
 	paired := len(b.Groups) > 1 && b.Groups[1].Paired
-	for n := b.Groups[0].Size; n > 0; n-- {
-		ch.dropSuspect(0)
-	}
+	tried := b.Groups[0].Size
+	ch.dropSuspects(func(i int, _ *Suspect) bool { return i < tried })
 	if ch.Bisection != nil && paired {
 		b.Groups[0].Paired, b.Groups[0].Hurts = false, true
 	}

@@ -57,14 +57,13 @@ func (m *machine) obey(cmd Command) bool {
 // letGo releases the suspects that a release left.
 func (m *machine) letGo(ch *Chain, release int64) {
 	var gone []Suspect
-	for i := range slices.Backward(ch.Suspects) {
-		if ch.Suspects[i].Release == release {
-			gone = append(gone, ch.Suspects[i])
-			ch.dropSuspect(i)
+	for _, s := range ch.Suspects {
+		if s.Release == release {
+			gone = append(gone, s)
 		}
 	}
 	if len(gone) > 0 {
-		slices.Reverse(gone)
+		ch.dropSuspects(func(_ int, s *Suspect) bool { return s.Release == release })
 		m.emit(ReleaseSuspects{Channel: ch.Channel, Suspects: gone})
 	}
 	ch.Reverts = slices.DeleteFunc(ch.Reverts, func(rv Revert) bool { return rv.Release == release })

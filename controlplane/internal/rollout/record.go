@@ -16,18 +16,13 @@ import (
 // keep them.
 func (c *Chain) Record() *storev1.RolloutRecord {
 	rec := &storev1.RolloutRecord{
-		Live: c.Live, LastKnownGood: c.LastKnownGood, LastNumber: c.LastNumber,
+		Live: c.Live, LastKnownGood: c.LastKnownGood, LastNumber: c.LastNumber, LastChunk: c.LastChunk,
 		Targets: map[string]*storev1.TargetState{},
 	}
 	for i := range c.Releases {
 		rec.Releases = append(rec.Releases, c.Releases[i].Record())
 	}
-	for _, s := range c.Suspects {
-		rec.Suspects = append(rec.Suspects, &storev1.Suspect{
-			Kind: s.Document.Kind, Id: s.Document.ID, BadSha256: sumBytes(s.Bad), GoodSha256: sumBytes(s.Good),
-			Release: s.Release, FromRevision: s.FromRevision, Origin: storev1.Suspect_Origin(s.Origin),
-		})
-	}
+	c.recordSuspects(rec)
 	for _, t := range c.Targets {
 		rec.Targets[t.DataCenter] = &storev1.TargetState{
 			Release: t.Release, Sequence: t.Sequence, MoveTime: stamp(t.MoveTime), Joining: t.Joining,
@@ -123,10 +118,12 @@ func statePhase(s storev1.ReleaseProgress_State) (Phase, error) {
 	return 0, fmt.Errorf("rollout: a release in state %v", s)
 }
 
-// ChainFromRecord is the inverse of [Chain.Record]; Changes of releases are left empty.
-func ChainFromRecord(c wire.Channel, rec *storev1.RolloutRecord) (Chain, error) {
+// ChainFromRecord is the inverse of [Chain.Record]; Changes of releases are left empty. The
+// suspects are those of the record and its chunks; see [ledger.Suspects].
+func ChainFromRecord(c wire.Channel, rec *storev1.RolloutRecord, suspects []*storev1.Suspect) (Chain, error) {
 	ch := Chain{
 		Channel: c, Live: rec.GetLive(), LastKnownGood: rec.GetLastKnownGood(), LastNumber: rec.GetLastNumber(),
+		LastChunk: rec.GetLastChunk(),
 	}
 	for _, p := range rec.GetReleases() {
 		r, err := ReleaseFromRecord(p)
@@ -135,19 +132,8 @@ func ChainFromRecord(c wire.Channel, rec *storev1.RolloutRecord) (Chain, error) 
 		}
 		ch.Releases = append(ch.Releases, r)
 	}
-	for _, s := range rec.GetSuspects() {
-		bad, err := wire.SumFromBytes(s.GetBadSha256())
-		if err != nil {
-			return Chain{}, err
-		}
-		good, err := wire.SumFromBytes(s.GetGoodSha256())
-		if err != nil {
-			return Chain{}, err
-		}
-		ch.Suspects = append(ch.Suspects, Suspect{
-			Document: wire.DocumentID{Kind: s.GetKind(), ID: s.GetId()}, Bad: bad, Good: good,
-			Release: s.GetRelease(), FromRevision: s.GetFromRevision(), Origin: Origin(s.GetOrigin()),
-		})
+	if err := ch.takeSuspects(rec, suspects); err != nil {
+		return Chain{}, err
 	}
 	for _, dc := range sortedKeys(rec.GetTargets()) {
 		t := rec.GetTargets()[dc]

@@ -9,6 +9,8 @@ import (
 	"pgregory.net/rapid"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
 
@@ -23,7 +25,20 @@ func stored(t rapid.TB, c Chain) Chain {
 	if err := proto.Unmarshal(b, &rec); err != nil {
 		t.Fatal(err)
 	}
-	out, err := ChainFromRecord(c.Channel, &rec)
+	chunks := c.chunks()
+	suspects, err := ledger.Suspects(func(key string) (registry.KV, bool) {
+		for n, chunk := range chunks {
+			if key == ledger.SuspectsKey(c.Channel, n) {
+				b, err := proto.Marshal(chunk)
+				return registry.KV{Value: b}, err == nil
+			}
+		}
+		return registry.KV{}, false
+	}, c.Channel, &rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := ChainFromRecord(c.Channel, &rec, suspects)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,11 +65,17 @@ func TestRecordRoundTrip(t *testing.T) {
 			}},
 		},
 		Generations: []Generation{{2, wire.StateHash(sum), at}},
-		Suspects:    []Suspect{{site(1), sum, sum, 5, 4, OriginHarm}, {site(2), wire.Sum{}, sum, 6, 5, OriginRevert}},
-		Targets:     []Target{{"A", 3, 4, at, true, at, at, 2, 3}, {DataCenter: "B", Release: 2, Sequence: 1}},
-		Reverts:     []Revert{{1, "r", "p", at}},
-		Settling:    []Settling{{"A", at, []ServerKey{{"a", "i"}}, true}},
-		Bisection:   &Bisection{Groups: []Group{{1, true, false}}, Trial: 4, Release: 8, Bake: 9, Hurt: 1, Exhausted: true},
+		Suspects: []Suspect{
+			{site(1), sum, sum, 5, 4, OriginHarm, 3, 1},
+			{site(3), sum, sum, 5, 4, OriginHarm, 3, 2},
+			{site(2), wire.Sum{}, sum, 6, 5, OriginRevert, 0, 0},
+			{site(4), sum, sum, 5, 4, OriginRevert, 2, 0},
+		},
+		LastChunk: 3,
+		Targets:   []Target{{"A", 3, 4, at, true, at, at, 2, 3}, {DataCenter: "B", Release: 2, Sequence: 1}},
+		Reverts:   []Revert{{1, "r", "p", at}},
+		Settling:  []Settling{{"A", at, []ServerKey{{"a", "i"}}, true}},
+		Bisection: &Bisection{Groups: []Group{{1, true, false}}, Trial: 4, Release: 8, Bake: 9, Hurt: 1, Exhausted: true},
 	}
 	if got := stored(t, c); !reflect.DeepEqual(got, c) {
 		t.Fatalf("got  %+v\nwant %+v", got, c)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -28,6 +29,8 @@ type run struct {
 	// stored is what each channel's record holds, but for attestations.
 	stored map[wire.Channel]storedChain
 	heads  map[wire.Channel]head
+	// chunks are the chunks of suspects that stored records name.
+	chunks map[wire.Channel]map[int64]bool
 	// garbage are the keys of commands that can't be read.
 	garbage []string
 }
@@ -49,7 +52,11 @@ func (d *Driver) load(ctx context.Context, term Term) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{driver: d, term: term, state: NewState(), view: view, stored: map[wire.Channel]storedChain{}}
+	r := &run{
+		driver: d, term: term, state: NewState(), view: view, stored: map[wire.Channel]storedChain{},
+		chunks: map[wire.Channel]map[int64]bool{},
+	}
+	var garbage []registry.Op
 	for i := range r.state.Chains {
 		c := r.state.Chains[i].Channel
 		kv, ok := view.Get(ledger.RolloutKey(c))
@@ -61,10 +68,15 @@ func (d *Driver) load(ctx context.Context, term Term) (*run, error) {
 		if err := proto.Unmarshal(kv.Value, &rec); err != nil {
 			return nil, fmt.Errorf("rollout: record of channel %s: %w", c, err)
 		}
-		ch, err := ChainFromRecord(c, &rec)
+		suspects, err := ledger.Suspects(view.Get, c, &rec)
 		if err != nil {
 			return nil, fmt.Errorf("rollout: record of channel %s: %w", c, err)
 		}
+		ch, err := ChainFromRecord(c, &rec, suspects)
+		if err != nil {
+			return nil, fmt.Errorf("rollout: record of channel %s: %w", c, err)
+		}
+		garbage = append(garbage, r.loadChunks(&ch)...)
 		for j := range ch.Releases {
 			if ch.Releases[j].Phase == Good {
 				continue // Nothing is asked of what it changed.
@@ -82,16 +94,16 @@ func (d *Driver) load(ctx context.Context, term Term) (*run, error) {
 		r.state.Chains[i] = ch
 		r.stored[c] = storedChain{modRevision: kv.ModRevision, durable: b}
 	}
-	return r, r.repair(ctx)
+	return r, r.repair(ctx, garbage)
 }
 
-// repair writes targets that are not what the state says.
-func (r *run) repair(ctx context.Context) error {
+// repair writes targets that are not what the state says, and removes garbage.
+func (r *run) repair(ctx context.Context, garbage []registry.Op) error {
 	stored, err := r.targets(ctx)
 	if err != nil {
 		return err
 	}
-	var ops []registry.Op
+	ops := garbage
 	for i := range r.state.Chains {
 		ch := &r.state.Chains[i]
 		for j := range ch.Targets {
@@ -206,6 +218,8 @@ func (r *run) apply(ctx context.Context, next State, actions []Action) (bool, er
 		return err
 	}
 	fresh := map[wire.Channel]storedChain{}
+	chunks := map[wire.Channel]map[int64]bool{}
+	var unused []registry.Op
 	var errs []error
 	for i := range next.Chains {
 		ch := &next.Chains[i]
@@ -219,6 +233,10 @@ func (r *run) apply(ctx context.Context, next State, actions []Action) (bool, er
 		conditions = append(conditions, registry.Compare{Key: key, ModRevision: before.modRevision})
 		errs = append(errs, put(key, ch.Record()))
 		fresh[ch.Channel] = storedChain{durable: b}
+		used := ch.inChunks()
+		errs = append(errs, r.writeChunks(ctx, ch, used))
+		unused = append(unused, r.unused(ch, used)...)
+		chunks[ch.Channel] = used
 	}
 	var targets []registry.Op
 	for _, a := range actions {
@@ -253,10 +271,11 @@ func (r *run) apply(ctx context.Context, next State, actions []Action) (bool, er
 	if err := errors.Join(errs...); err != nil {
 		return false, err
 	}
-	rev, err := r.commit(ctx, conditions, append(ops, targets...))
+	rev, err := r.commit(ctx, conditions, append(append(ops, targets...), unused...))
 	if err != nil {
 		return false, err
 	}
+	maps.Copy(r.chunks, chunks)
 	for c, s := range fresh {
 		s.modRevision = rev
 		r.stored[c] = s

@@ -47,8 +47,10 @@ type Chain struct {
 	// Generations are the last releases that were good, oldest first.
 	Generations []Generation
 	// Suspects are the documents held at their good versions. Those under bisection come
-	// first, in the order of its groups.
+	// first, in the order of its groups. The list never changes: others take its place.
 	Suspects []Suspect
+	// LastChunk is the newest chunk that suspects were given.
+	LastChunk int64
 	// Targets says where each data center is told to be, in order of their codes.
 	Targets []Target
 	// Reverts are the older releases that operators want undone.
@@ -170,6 +172,10 @@ type Suspect struct {
 	// FromRevision is the registry revision that was covered before the release.
 	FromRevision int64
 	Origin       Origin
+	// Chunk is where it is stored and Place its place there; zero for those that are few,
+	// which the record has.
+	Chunk int64
+	Place int
 }
 
 // Target is where one data center is told to be.
@@ -254,7 +260,6 @@ func (c Chain) clone() Chain {
 		c.Releases[i].Waves = waves
 	}
 	c.Generations = slices.Clone(c.Generations)
-	c.Suspects = slices.Clone(c.Suspects)
 	c.Targets = slices.Clone(c.Targets)
 	c.Reverts = slices.Clone(c.Reverts)
 	c.Settling = slices.Clone(c.Settling)

@@ -48,6 +48,9 @@ func suspectsOf(changes []Change, release, from int64, origin Origin) []Suspect 
 	return out
 }
 
+// Suspects that are more than this at once are kept in chunks of this many.
+const chunkSize = 1024
+
 // suspect holds documents. A new suspicion takes the place of an older one. Suspects of
 // harm become the first group to be bisected.
 func (c *Chain) suspect(added []Suspect) {
@@ -55,45 +58,77 @@ func (c *Chain) suspect(added []Suspect) {
 		return
 	}
 	docs := make(map[wire.DocumentID]struct{}, len(added))
-	for _, s := range added {
-		docs[s.Document] = struct{}{}
-	}
-	for i := range slices.Backward(c.Suspects) {
-		if _, ok := docs[c.Suspects[i].Document]; ok {
-			c.dropSuspect(i)
+	for i := range added {
+		docs[added[i].Document] = struct{}{}
+		if len(added) > chunkSize {
+			if i%chunkSize == 0 {
+				c.LastChunk++
+			}
+			added[i].Chunk, added[i].Place = c.LastChunk, i%chunkSize
 		}
 	}
+	c.dropSuspects(func(_ int, s *Suspect) bool {
+		_, again := docs[s.Document]
+		return again
+	})
 	if added[0].Origin != OriginHarm {
-		c.Suspects = append(c.Suspects, added...)
+		c.Suspects = slices.Concat(c.Suspects, added)
 		return
 	}
-	c.Suspects = slices.Insert(c.Suspects, 0, added...)
+	c.Suspects = slices.Concat(added, c.Suspects)
 	if c.Bisection == nil {
 		c.Bisection = &Bisection{}
 	}
 	c.Bisection.Groups = slices.Insert(c.Bisection.Groups, 0, Group{Size: len(added), Hurts: true})
 }
 
-// dropSuspect lets one suspect go and keeps the groups in step.
-func (c *Chain) dropSuspect(i int) {
-	c.Suspects = slices.Delete(c.Suspects, i, i+1)
+// dropSuspects lets suspects go and keeps the groups in step. It makes new lists: states
+// share the old ones.
+func (c *Chain) dropSuspects(gone func(i int, s *Suspect) bool) {
+	some := false
+	for i := 0; i < len(c.Suspects) && !some; i++ {
+		some = gone(i, &c.Suspects[i])
+	}
+	if !some {
+		return
+	}
+	left := make([]Suspect, 0, len(c.Suspects)-1)
+	var groups []Group
+	var ends []int
+	if c.Bisection != nil {
+		groups = slices.Clone(c.Bisection.Groups)
+		for end, g := 0, 0; g < len(groups); g++ {
+			end += groups[g].Size
+			ends = append(ends, end)
+		}
+	}
+	g := 0
+	for i := range c.Suspects {
+		for g < len(ends) && i >= ends[g] {
+			g++
+		}
+		switch {
+		case !gone(i, &c.Suspects[i]):
+			left = append(left, c.Suspects[i])
+		case g < len(groups):
+			groups[g].Size--
+		}
+	}
+	c.Suspects = left
 	if c.Bisection == nil {
 		return
 	}
-	for g := range c.Bisection.Groups {
-		group := &c.Bisection.Groups[g]
-		if i >= group.Size {
-			i -= group.Size
+	kept := groups[:0]
+	emptied := false
+	for _, g := range groups {
+		if g.Size == 0 {
+			emptied = true
 			continue
 		}
-		if group.Size--; group.Size == 0 {
-			c.Bisection.Groups = slices.Delete(c.Bisection.Groups, g, g+1)
-			if g < len(c.Bisection.Groups) {
-				c.Bisection.Groups[g].Paired = false
-			}
-		}
-		break
+		g.Paired = g.Paired && !emptied
+		kept, emptied = append(kept, g), false
 	}
+	c.Bisection.Groups = kept
 	c.endBisection()
 }
 
@@ -107,12 +142,10 @@ func (c *Chain) endBisection() {
 // supersede ends what was held against older versions of documents that a release brought
 // everywhere.
 func (m *machine) supersede(ch *Chain, r *Release) {
-	for i := range slices.Backward(ch.Suspects) {
-		s := ch.Suspects[i]
-		if c, ok := changeOf(r, s.Document); ok && s.Release < r.Number && c.New != s.Bad && c.New != s.Good {
-			ch.dropSuspect(i)
-		}
-	}
+	ch.dropSuspects(func(_ int, s *Suspect) bool {
+		c, ok := changeOf(r, s.Document)
+		return ok && s.Release < r.Number && c.New != s.Bad && c.New != s.Good
+	})
 	for _, q := range m.o.Quarantines {
 		if q.Channel != ch.Channel {
 			continue

@@ -89,10 +89,9 @@ func (m *machine) undo(ch *Chain, n int64, e evidence, known bool) {
 	if oldest.Number < n {
 		e.reason = fmt.Sprintf("with all releases from %d to %d, which did not soak: %s", oldest.Number, n, e.reason)
 	}
-	m.abandonAll(ch, oldest.Number, n, e.reason, OriginHarm)
-	if b := ch.Bisection; b != nil && len(b.Groups) > 0 {
-		b.Groups[0].Hurts = b.Groups[0].Hurts && known
-		b.lengthen(after)
+	if m.abandonAll(ch, oldest.Number, n, e.reason, OriginHarm) > 0 {
+		ch.Bisection.Groups[0].Hurts = known
+		ch.Bisection.lengthen(after)
 	}
 }
 

@@ -210,7 +210,7 @@ func (r *Releases) channel(v View, c wire.Channel, set *storev1.ChannelPolicy) (
 	out := policyView(c, rollout.MergePolicy(set, r.defaults[c]))
 	out.Head, out.Cursor = head.GetRelease(), head.GetCursor()
 	out.Live, out.LastKnownGood = progress.GetLive(), progress.GetLastKnownGood()
-	out.Suspects = int32(len(progress.GetSuspects()))
+	out.Suspects = int32(ledger.SuspectCount(&progress))
 	return out, nil
 }
 
