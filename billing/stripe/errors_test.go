@@ -28,7 +28,7 @@ func failing(t *testing.T, status int, body string, headers ...string) (*Provide
 			w.Header().Set(name, value)
 		}
 		w.WriteHeader(status)
-		fmt.Fprint(w, body)
+		_, _ = fmt.Fprint(w, body)
 	}))
 	t.Cleanup(s.Close)
 	log := &bytes.Buffer{}
@@ -44,7 +44,7 @@ func failing(t *testing.T, status int, body string, headers ...string) (*Provide
 
 func TestErrorTable(t *testing.T) {
 	const secret = "pi_1_secret_S3CR3T"
-	payment := errors.New("a payment error")
+	var payment error // Nil stands for a billing.PaymentError.
 	for name, test := range map[string]struct {
 		status  int
 		err     string
@@ -78,7 +78,7 @@ func TestErrorTable(t *testing.T) {
 			p, calls, log := failing(t, test.status, `{"error":`+test.err+`}`, test.headers...)
 			_, err := p.SetCancelAtPeriodEnd(t.Context(), "k", "sub_1", true)
 			var declined *billing.PaymentError
-			if errors.As(err, &declined) != (test.want == payment) || test.want != payment && !errors.Is(err, test.want) {
+			if payment := test.want == nil; errors.As(err, &declined) != payment || !payment && !errors.Is(err, test.want) {
 				t.Fatalf("%v instead of %v", err, test.want)
 			}
 			if !strings.Contains(err.Error(), test.says) {
