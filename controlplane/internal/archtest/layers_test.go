@@ -144,7 +144,7 @@ var rules = []rule{
 		except: []string{rooms + "/controlplanetest", rooms + "/registry/registrytest", rooms + "/dnstest"},
 		forbid: []string{
 			"testing", "github.com/stretchr/testify", "go.uber.org/goleak", "pgregory.net/rapid",
-			"github.com/rogpeppe/go-internal/testscript",
+			"github.com/rogpeppe/go-internal/testscript", "github.com/stripe/stripe-mock",
 		},
 		catches: [2]string{rooms + "/registry", "testing"},
 		reason:  "programs must not carry test flags; shared helpers live in packages whose names end in test",
@@ -154,6 +154,7 @@ var rules = []rule{
 		from: []string{"api", "billing", "controlplane", "sdk"},
 		forbid: []string{
 			rooms + "/archtest", rooms + "/dnstest", rooms + "/registry/registrytest", rooms + "/controlplanetest",
+			"billing/stripe/stripetest",
 		},
 		catches: [2]string{rooms + "/onboard", rooms + "/dnstest"},
 		reason:  "harnesses and conformance suites may fail a test, which a program is not",
