@@ -23,9 +23,19 @@ func (w *worker) moveCursor(ctx context.Context) (time.Duration, error) {
 	if !w.restarted && to <= w.head.GetCursor() {
 		return idleWait, nil
 	}
-	return idleWait, w.putHead(ctx, &storev1.HeadRecord{
-		Release: w.head.GetRelease(), LastNumber: w.head.GetLastNumber(), Cursor: to, RegistryCluster: w.cluster,
-	}, nil)
+	return idleWait, w.putHead(ctx, w.nextHead(w.head.GetRelease(), w.head.GetLastNumber(), to), nil)
+}
+
+// nextHead is the head in place of the one that was read.
+func (w *worker) nextHead(release, last, cursor int64) *storev1.HeadRecord {
+	head := &storev1.HeadRecord{
+		Release: release, LastNumber: last, Cursor: cursor, RegistryCluster: w.cluster,
+		RestartNumber: w.head.GetRestartNumber(),
+	}
+	if w.restarted {
+		head.RestartNumber = w.head.GetLastNumber()
+	}
+	return head
 }
 
 // quota remembers what the store said of its size.

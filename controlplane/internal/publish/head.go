@@ -181,6 +181,9 @@ func (w *worker) syncHead(ctx context.Context) error {
 			}
 			return err
 		}
+		if head.GetRelease() <= head.GetRestartNumber() {
+			w.scanned = false // Its cursor may count in another history.
+		}
 	}
 	w.head, w.headRevision = head, revision
 	if next != w.holds {

@@ -15,9 +15,11 @@ import (
 // manifest is a sealed release as it was read back.
 type manifest struct {
 	number, parent int64
-	changes        []change
-	hash           wire.StateHash
-	signed         *edgev1.Signed
+	// covered is the registry revision that it covers.
+	covered int64
+	changes []change
+	hash    wire.StateHash
+	signed  *edgev1.Signed
 }
 
 // change is one document of a release.
@@ -57,7 +59,7 @@ func (w *worker) openManifest(signed *edgev1.Signed, n int64) (*manifest, error)
 		return nil, fmt.Errorf("publish: manifest %s %d says that it is %s %d on %d",
 			w.channel, n, rec.GetChannel(), rec.GetNumber(), rec.GetParent())
 	}
-	m := &manifest{number: n, parent: rec.GetParent(), signed: signed}
+	m := &manifest{number: n, parent: rec.GetParent(), covered: rec.GetCoveredRevision(), signed: signed}
 	var err error
 	if m.hash, err = wire.StateHashFromBytes(rec.GetStateHash()); err != nil {
 		return nil, fmt.Errorf("publish: manifest %s %d: %w", w.channel, n, err)

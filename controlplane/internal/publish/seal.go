@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
@@ -51,9 +50,7 @@ func (w *worker) seal(ctx context.Context, b batch) error {
 		return err
 	}
 	m.signed = signed
-	head := &storev1.HeadRecord{
-		Release: number, LastNumber: number, Cursor: b.covered, RegistryCluster: w.cluster,
-	}
+	head := w.nextHead(number, number, b.covered)
 	if err := w.putHead(ctx, head, &sealed{wire.ReleaseKey(w.channel, number), signed, blobs}); err != nil {
 		return err
 	}
@@ -124,12 +121,7 @@ func (w *worker) putHead(ctx context.Context, head *storev1.HeadRecord, with *se
 // twice, so it is passed over.
 func (w *worker) skipNumber(ctx context.Context, number int64) error {
 	w.log.Error("a manifest is stored that no head ever named; its number is passed over", "release", number)
-	next, ok := proto.Clone(w.head).(*storev1.HeadRecord)
-	if !ok {
-		return errors.New("publish: head is no head")
-	}
-	next.LastNumber = number
-	if err := w.putHead(ctx, next, nil); err != nil {
+	if err := w.putHead(ctx, w.nextHead(w.head.GetRelease(), number, w.cursor()), nil); err != nil {
 		return err
 	}
 	return errNumberTaken

@@ -203,7 +203,11 @@ func (w *worker) scan(ctx context.Context) error {
 		return err
 	}
 	w.cluster = status.Cluster
-	w.restarted = w.head.GetRegistryCluster() != w.cluster || view.Revision() < w.head.GetCursor()
+	foreign, err := w.foreignCursor(ctx)
+	if err != nil {
+		return err
+	}
+	w.restarted = foreign || w.head.GetRegistryCluster() != w.cluster || view.Revision() < w.head.GetCursor()
 	if w.restarted && w.head.GetRegistryCluster() != 0 {
 		w.log.Warn("the registry is another one, or older than what was published: everything is compared",
 			"cursor", w.head.GetCursor(), "revision", view.Revision())
@@ -227,6 +231,24 @@ func (w *worker) scan(ctx context.Context) error {
 	}
 	w.scanned = true
 	return nil
+}
+
+// foreignCursor says whether the head's cursor was taken from a release that counts in
+// another history of the registry: whoever abandons releases moves the cursor back to what
+// the new end of the chain covers, without knowing of histories.
+func (w *worker) foreignCursor(ctx context.Context) (bool, error) {
+	release := w.head.GetRelease()
+	if release == 0 || release > w.head.GetRestartNumber() {
+		return false, nil
+	}
+	m, err := w.readManifest(ctx, release)
+	if errors.Is(err, errNoManifest) {
+		return true, nil // Nobody can tell. To look at everything again does no harm.
+	}
+	if err != nil {
+		return false, err
+	}
+	return m.covered == w.head.GetCursor(), nil
 }
 
 // cursor is the head's cursor, or zero where it counts in another history.
