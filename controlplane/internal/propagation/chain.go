@@ -42,7 +42,11 @@ func newChain(head *storev1.HeadRecord, rollout *storev1.RolloutRecord, policy *
 		if r.GetState() == storev1.ReleaseProgress_ABANDONED || r.GetNumber() > head.GetRelease() {
 			continue
 		}
-		c.links = append(c.links, link{r.GetNumber(), r.GetFromRevision(), r.GetCoveredRevision()})
+		l := link{r.GetNumber(), r.GetFromRevision(), r.GetCoveredRevision()}
+		if l.number <= head.GetRestartNumber() {
+			l.from, l.covered = 0, 0 // They count in another history of the registry.
+		}
+		c.links = append(c.links, l)
 		if w := r.GetWaves(); len(w) > 0 && w[0].GetPassTime() != nil {
 			c.firstWave = max(c.firstWave, r.GetNumber())
 		}

@@ -84,6 +84,21 @@ func TestSealedAndNotTakenIn(t *testing.T) {
 	ask(t, s, siteAt(300, good), 0, answer{live, 1, 7, true})
 }
 
+// After an older backup took the registry's place, what earlier releases cover counts in
+// another history: they carry none of the new revisions.
+func TestRestoredRegistry(t *testing.T) {
+	v := engine(t)
+	for _, c := range siteChannels {
+		r := rollout()
+		r.Releases[1].FromRevision, r.Releases[1].CoveredRevision = 0, 130
+		v.put(t, ledger.RolloutKey(c), r)
+		v.put(t, ledger.HeadKey(c), &storev1.HeadRecord{Release: 6, LastNumber: 6, Cursor: 130, RestartNumber: 5})
+	}
+	site := siteAt(120, good)
+	site.Record.RecentVersions = nil
+	ask(t, NewIndex(nil).At(v), site, 0, answer{rollingOut, 1, 0, true})
+}
+
 func TestBeforeGenesis(t *testing.T) {
 	s := NewIndex(nil).At(&fakeView{kvs: map[string]registry.KV{}})
 	p := ask(t, s, siteAt(3, good), 0, answer{pending, 0, 0, false})
