@@ -91,6 +91,10 @@ var (
 	// ErrRetry says that the provider did not answer, has too much to do, or failed: the
 	// call may or may not have happened, and is to be repeated with the same key.
 	ErrRetry = errors.New("billing: the payment provider did not answer")
+	// ErrSpent is an [ErrRetry] that will never end with the key: the provider failed, keeps
+	// that as the answer for the key, and is done with it. What came of the call is found out
+	// by asking; another try needs a new key.
+	ErrSpent = fmt.Errorf("%w, and never will with this key", ErrRetry)
 )
 
 // PaymentError says that a payment did not go through.
