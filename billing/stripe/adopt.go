@@ -31,16 +31,10 @@ func (p *Provider) adoptCard(ctx context.Context, c *stripego.Customer) (*stripe
 	if card.Customer == nil || card.Customer.ID != c.ID {
 		return c, nil // It was detached since.
 	}
-	var changed *stripego.Customer
-	err = p.change(ctx, "bw-card-"+session.ID, "adopt card", func(params stripego.Params) (err error) {
-		changed, err = p.customers.Update(c.ID, &stripego.CustomerParams{
-			Params:          params,
-			InvoiceSettings: &stripego.CustomerInvoiceSettingsParams{DefaultPaymentMethod: new(card.ID)},
-			Metadata:        map[string]string{sessionKey: session.ID},
-			Expand:          expand(defaultCard),
-		})
-		return err
-	})
+	changed, err := p.setDefaultCard(ctx, "bw-card-"+session.ID, c.ID, card.ID, session.ID)
+	if errors.Is(err, billing.ErrSpent) {
+		changed, err = p.setDefaultCard(ctx, "bw-card-again-"+session.ID, c.ID, card.ID, session.ID)
+	}
 	var declined *billing.PaymentError
 	switch {
 	case err == nil:
@@ -51,6 +45,19 @@ func (p *Provider) adoptCard(ctx context.Context, c *stripego.Customer) (*stripe
 	default:
 		return nil, err
 	}
+}
+
+func (p *Provider) setDefaultCard(ctx context.Context, key, customer, card, session string) (changed *stripego.Customer, err error) {
+	err = p.change(ctx, key, "adopt card", func(params stripego.Params) (err error) {
+		changed, err = p.customers.Update(customer, &stripego.CustomerParams{
+			Params:          params,
+			InvoiceSettings: &stripego.CustomerInvoiceSettingsParams{DefaultPaymentMethod: new(card)},
+			Metadata:        map[string]string{sessionKey: session},
+			Expand:          expand(defaultCard),
+		})
+		return err
+	})
+	return changed, err
 }
 
 // completedSession returns the newest session in which a customer entered a card; nil where

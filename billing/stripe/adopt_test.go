@@ -66,16 +66,18 @@ func TestAdoptionIsTriedAgain(t *testing.T) {
 	if _, err := w.fake.CompleteCheckout(c.ID, stripetest.Card{}); err != nil {
 		t.Fatal(err)
 	}
-	w.fault = func(r stripetest.Request) stripetest.Fault {
-		if r.Path == "/v1/customers/"+c.ID && r.Key != "" {
-			return stripetest.TimeoutBefore
+	for _, fault := range []stripetest.Fault{stripetest.TimeoutBefore, stripetest.ErrorBefore} {
+		w.fault = func(r stripetest.Request) stripetest.Fault {
+			if r.Path == "/v1/customers/"+c.ID && r.Key != "" {
+				return fault
+			}
+			return stripetest.None
 		}
-		return stripetest.None
+		if _, err := w.Customer(t.Context(), c.ID); !errors.Is(err, billing.ErrRetry) {
+			t.Fatal(err)
+		}
 	}
-	if _, err := w.Customer(t.Context(), c.ID); !errors.Is(err, billing.ErrRetry) {
-		t.Fatal(err)
-	}
-	w.fault = nil
+	w.fault = nil // But the failure is kept for the key.
 	if now, err := w.Customer(t.Context(), c.ID); err != nil || now.PaymentMethod.GetLast4() != "4242" {
 		t.Errorf("%+v, %v", now, err)
 	}

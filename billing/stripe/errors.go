@@ -35,7 +35,6 @@ func (e *apiError) Error() string {
 		}
 	}
 	if e.replayed {
-		// Stripe keeps failures too: this key will never do better.
 		b.WriteString(" replayed")
 	}
 	if e.message != "" {
@@ -46,7 +45,9 @@ func (e *apiError) Error() string {
 
 func (e *apiError) Unwrap() error { return e.outcome }
 
-// translate is the one table from what the library returns to what callers know.
+// translate is the one table from what the library returns to what callers know. Stripe keeps
+// the first answer for a key, failures of its own too (https://docs.stripe.com/api/idempotent_requests):
+// one that is replayed is what the key gets for as long as it is kept.
 func translate(operation string, err error) error {
 	if err == nil {
 		return nil
@@ -63,6 +64,9 @@ func translate(operation string, err error) error {
 		e.replayed = last.Header.Get("Idempotent-Replayed") == "true"
 	}
 	e.outcome = outcome(answer)
+	if e.replayed && answer.HTTPStatusCode >= http.StatusInternalServerError {
+		e.outcome = billing.ErrSpent
+	}
 	if e.outcome != nil {
 		return e
 	}

@@ -69,7 +69,7 @@ func TestErrorTable(t *testing.T) {
 		"conflict":                   {409, `{"type":"invalid_request_error","message":"conflict"}`, billing.ErrRetry, "", nil},
 		"too much":                   {429, `{"type":"invalid_request_error","code":"rate_limit","message":"slow down"}`, billing.ErrRetry, "", nil},
 		"failed":                     {500, `{"type":"api_error","message":"Sorry"}`, billing.ErrRetry, "500 api_error", nil},
-		"failed before":              {500, `{"type":"api_error","message":"Sorry"}`, billing.ErrRetry, "replayed", []string{"Idempotent-Replayed: true"}},
+		"failed before":              {500, `{"type":"api_error","message":"Sorry"}`, billing.ErrSpent, "replayed", []string{"Idempotent-Replayed: true"}},
 		"unavailable":                {503, `{"type":"api_error","message":"Sorry"}`, billing.ErrRetry, "", nil},
 		"wrong key":                  {401, `{"type":"invalid_request_error","message":"Invalid API Key provided: sk_test_****"}`, billing.ErrRetry, "", nil},
 		"key without the permission": {403, `{"type":"invalid_request_error","message":"The provided key does not have the required permissions"}`, billing.ErrRetry, "", nil},
@@ -80,6 +80,9 @@ func TestErrorTable(t *testing.T) {
 			var declined *billing.PaymentError
 			if payment := test.want == nil; errors.As(err, &declined) != payment || !payment && !errors.Is(err, test.want) {
 				t.Fatalf("%v instead of %v", err, test.want)
+			}
+			if errors.Is(err, billing.ErrSpent) != (len(test.headers) > 0) {
+				t.Errorf("%v: is the key spent?", err)
 			}
 			if !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%q does not say %q", err, test.says)
