@@ -45,6 +45,10 @@ func (c *Channel) well() bool {
 type Harm struct {
 	Release     int64
 	DataCenters []string
+	// Reason is why it was abandoned. It only tells what was abandoned together: it may quote
+	// documents. Last is the newest of the releases that were taken back together with it.
+	Reason string
+	Last   int64
 	// Trial says that it was sealed to find the changes at fault.
 	Trial bool
 	// Changes is how many documents it changed, Sites the digests of their sites.

@@ -163,7 +163,7 @@ func (o *observation) harm(c wire.Channel) ([]Harm, error) {
 			return true
 		}
 		h := Harm{
-			Release: p.GetNumber(), DataCenters: p.GetHurtDataCenters(), Changes: int(p.GetChanges()),
+			Release: p.GetNumber(), DataCenters: p.GetHurtDataCenters(), Changes: int(p.GetChanges()), Reason: p.GetReason(),
 			Trial: p.GetCause() == edgev1.Manifest_TRIAL,
 		}
 		documents, err := o.documents(c, p.GetNumber())

@@ -118,7 +118,7 @@ func (s *step) line(rec *storev1.IncidentRecord, kind breakwaterv1.Incident_Entr
 func (s *step) channel(c *Channel) {
 	topic := string(c.Channel)
 	rec := s.open(topic)
-	for _, h := range c.Harm {
+	for _, h := range together(c.Harm) {
 		if rec == nil {
 			rec = s.start(topic, breakwaterv1.Incident_HARMFUL_RELEASE)
 			rec.Incident.Channel = topic
@@ -151,6 +151,25 @@ func (s *step) channel(c *Channel) {
 	if c.well() && s.calm(rec) {
 		s.resolve(rec, textRecovered(rec.GetIncident(), c))
 	}
+}
+
+// together makes one of releases that were taken back for one reason, as all that did not
+// soak are.
+func together(harm []Harm) []Harm {
+	var out []Harm
+	for _, h := range harm {
+		if n := len(out); n > 0 && h.Reason != "" && h.Reason == out[n-1].Reason && h.Trial == out[n-1].Trial {
+			last := &out[n-1]
+			last.Last = h.Release
+			last.Changes += h.Changes
+			last.Sites = slices.Compact(slices.Sorted(slices.Values(slices.Concat(last.Sites, h.Sites))))
+			last.DataCenters = slices.Compact(slices.Sorted(slices.Values(slices.Concat(last.DataCenters, h.DataCenters))))
+			continue
+		}
+		h.Last = h.Release
+		out = append(out, h)
+	}
+	return out
 }
 
 // quarantines counts the documents that were isolated. Those of one account are told only

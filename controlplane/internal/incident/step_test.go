@@ -274,3 +274,23 @@ func TestBounds(t *testing.T) {
 		t.Errorf("the end is not told: %s", kinds(in))
 	}
 }
+
+// TestTakenBackTogether: what is undone together is one line, whatever it was many of.
+func TestTakenBackTogether(t *testing.T) {
+	s := newStory(t)
+	s.step(Facts{Channels: []Channel{{Channel: wire.Routine, Eligible: 3, Harm: []Harm{
+		{Release: 5, DataCenters: []string{"SJC"}, Changes: 2, Sites: []uint64{1, 2}, Reason: "late"},
+		{Release: 6, DataCenters: []string{"LHR", "SJC"}, Changes: 1, Sites: []uint64{2}, Reason: "late"},
+		{Release: 8, DataCenters: []string{"SJC"}, Changes: 1, Sites: []uint64{3}, Reason: "another"},
+	}}}})
+	in := s.kept[0].GetIncident()
+	if n := len(in.GetTimeline()); n != 3 || in.GetAffectedSites() != 3 {
+		t.Fatalf("%d lines, %d sites", n, in.GetAffectedSites())
+	}
+	if text := in.GetTimeline()[1].GetText(); !strings.Contains(text, "releases 5 to 6") || !strings.Contains(text, "3 changes of 2 sites") {
+		t.Errorf("%q", text)
+	}
+	if text := in.GetTimeline()[2].GetText(); !strings.Contains(text, "Release 8") {
+		t.Errorf("%q", text)
+	}
+}

@@ -24,6 +24,9 @@ const (
 const namedDataCenters = 5
 
 func textDetected(c *Channel, h Harm) string {
+	if h.Last > h.Release {
+		return fmt.Sprintf("One of the releases %d to %d of the %s channel hurt %s.", h.Release, h.Last, c.Channel, places(h.DataCenters))
+	}
 	return fmt.Sprintf("Release %d of the %s channel hurt %s.", h.Release, c.Channel, places(h.DataCenters))
 }
 
@@ -33,6 +36,9 @@ func textRolledBack(h Harm) string {
 		what = "Trial"
 	}
 	text := fmt.Sprintf("%s %d was taken back everywhere; %s", what, h.Release, count(h.Changes, "change"))
+	if h.Last > h.Release {
+		text = fmt.Sprintf("All that did not soak yet was taken back everywhere, releases %d to %d; %s", h.Release, h.Last, count(h.Changes, "change"))
+	}
 	if n := len(h.Sites); n > 0 {
 		text += " of " + count(n, "site")
 	}
