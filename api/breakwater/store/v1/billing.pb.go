@@ -363,7 +363,11 @@ type Move struct {
 	// The subscription that it changes; empty where it begins one.
 	Subscription string `protobuf:"bytes,17,opt,name=subscription,proto3" json:"subscription,omitempty"`
 	// Whether the payment of the first invoice was tried.
-	Tried         bool `protobuf:"varint,18,opt,name=tried,proto3" json:"tried,omitempty"`
+	Tried bool `protobuf:"varint,18,opt,name=tried,proto3" json:"tried,omitempty"`
+	// Whether a quote said what it costs.
+	Quoted bool `protobuf:"varint,19,opt,name=quoted,proto3" json:"quoted,omitempty"`
+	// The customer's balance by that quote: it is not submitted when there is less credit.
+	Balance       int64 `protobuf:"varint,20,opt,name=balance,proto3" json:"balance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -522,6 +526,20 @@ func (x *Move) GetTried() bool {
 		return x.Tried
 	}
 	return false
+}
+
+func (x *Move) GetQuoted() bool {
+	if x != nil {
+		return x.Quoted
+	}
+	return false
+}
+
+func (x *Move) GetBalance() int64 {
+	if x != nil {
+		return x.Balance
+	}
+	return 0
 }
 
 // ProviderCall is a call to the provider that changes something there.
@@ -1174,7 +1192,7 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\tfall_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bfallTime\x12\x18\n" +
 	"\afailure\x18\x04 \x01(\tR\afailure\x12!\n" +
 	"\frenewal_plan\x18\x05 \x01(\tR\vrenewalPlan\x12#\n" +
-	"\rentitled_plan\x18\x06 \x01(\tR\fentitledPlan\"\x83\x06\n" +
+	"\rentitled_plan\x18\x06 \x01(\tR\fentitledPlan\"\xb5\x06\n" +
 	"\x04Move\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12\x12\n" +
@@ -1197,7 +1215,9 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\aabandon\x18\x0f \x01(\bR\aabandon\x12\x18\n" +
 	"\afailure\x18\x10 \x01(\tR\afailure\x12\"\n" +
 	"\fsubscription\x18\x11 \x01(\tR\fsubscription\x12\x14\n" +
-	"\x05tried\x18\x12 \x01(\bR\x05tried\x1a9\n" +
+	"\x05tried\x18\x12 \x01(\bR\x05tried\x12\x16\n" +
+	"\x06quoted\x18\x13 \x01(\bR\x06quoted\x12\x18\n" +
+	"\abalance\x18\x14 \x01(\x03R\abalance\x1a9\n" +
 	"\vBeforeEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a8\n" +
