@@ -39,9 +39,9 @@ func (e *Engine) Change(tx Tx, site, plan, quote string) error {
 		return &StateError{Message: fmt.Sprintf("%s is deleted", site)}
 	}
 	prorate := now.Truncate(time.Second)
+	var q quoteToken
 	if quote != "" {
-		q, err := parseQuote(e.quoteKey, quote)
-		if err != nil {
+		if q, err = parseQuote(e.quoteKey, quote); err != nil {
 			return err
 		}
 		if err := e.holds(rec, q, site, plan, now); err != nil {
@@ -59,6 +59,7 @@ func (e *Engine) Change(tx Tx, site, plan, quote string) error {
 			return ErrPaymentMethodRequired
 		}
 		e.rules.upgrade(tx, site, plan, prorate)
+		rec.Move.Quoted, rec.Move.Balance = quote != "", q.Balance
 	case back:
 		e.rules.setNext(rec, site, plan, now)
 		tx.Audit(resource(site), fmt.Sprintf("keeps plan %s: what was scheduled was taken back", plan))
@@ -120,7 +121,7 @@ func (r *rules) mayRaise(rec *storev1.BillingRecord, s *storev1.SiteSubscription
 	switch {
 	case s.GetNextPlan() == s.GetPlan():
 		return nil
-	case !live(rec):
+	case !live(rec), !at(s.GetFallTime()).Equal(periodEnd(rec, now)): // Another one may be there by now.
 		return &StateError{Message: "the subscription has ended: choose the plan again " + when(s)}
 	case !now.Before(periodEnd(rec, now).Add(-lastCall)):
 		return &StateError{Message: "the month ends in a moment, and what was scheduled with it can't be changed any more"}

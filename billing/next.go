@@ -166,6 +166,8 @@ func (r *rules) submit(rec *storev1.BillingRecord, now time.Time) step {
 		return fail("An invoice is overdue.")
 	case seen.GetPaymentMethod() == nil:
 		return fail("There is no payment method.")
+	case m.GetQuoted() && seen.GetBalance() > m.GetBalance():
+		return fail("The account's credit was used meanwhile, and the price is another one.")
 	case m.GetSubscription() != rec.GetSubscription():
 		return fail("The subscription has changed meanwhile.")
 	case m.GetSubscription() == "":

@@ -84,7 +84,7 @@ func (e *Engine) Preview(ctx context.Context, account, site, plan string) (*Quot
 		Account: account, Site: site, From: from, To: plan,
 		Generation: rec.GetGeneration(),
 		FromPrice:  e.rules.plans.price(from), ToPrice: e.rules.plans.price(plan),
-		Prorate: now.Unix(), Expires: q.Expires.Unix(), DueNow: q.DueNow,
+		Prorate: now.Unix(), Expires: q.Expires.Unix(), DueNow: q.DueNow, Balance: rec.GetSeen().GetBalance(),
 	}.sign(e.quoteKey)
 	return q, err
 }

@@ -35,6 +35,8 @@ type quoteToken struct {
 	Expires int64 `json:"e"`
 	// DueNow is in cents.
 	DueNow int64 `json:"d"`
+	// Balance is the account's, which DueNow is after.
+	Balance int64 `json:"b"`
 }
 
 // sign makes the token: the signature, then the promise as JSON, in base64url.
@@ -92,6 +94,8 @@ func (e *Engine) holds(rec *storev1.BillingRecord, q quoteToken, site, plan stri
 		return ErrQuoteStale
 	case q.FromPrice != plans.price(q.From) || q.ToPrice != plans.price(plan):
 		return ErrQuoteStale
+	case rec.GetSeen().GetBalance() > q.Balance:
+		return ErrQuoteStale // There is less credit than there was.
 	case live(rec) && q.Prorate < end.Unix() && !now.Before(end):
 		return ErrQuoteStale // It is for a month that has ended, renewed or not.
 	}

@@ -73,7 +73,10 @@ func (run *settling) step(tx Tx) error {
 	case expireMove:
 		r.giveUpMove(tx, "The payment was not confirmed in time.")
 	case failMove:
-		return r.failed(tx, s.reason)
+		if err := r.failed(tx, s.reason); err != nil {
+			return err
+		}
+		r.agree(rec)
 	case expireCall:
 		r.forget(rec)
 	case begin:

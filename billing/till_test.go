@@ -195,7 +195,7 @@ func (p *till) attempt(s *tillSub, i *Invoice) {
 	default:
 		i.Failure = "Your card was declined."
 	}
-	if i.Reason == ReasonCycle {
+	if i.Reason == ReasonCycle && !s.Status.Over() {
 		s.Status = PastDue
 	}
 }
