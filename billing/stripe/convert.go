@@ -23,7 +23,8 @@ func seconds(t int64) time.Time {
 	return time.Unix(t, 0).UTC()
 }
 
-// asSubscription turns a subscription whose latest_invoice.payment_intent is expanded.
+// asSubscription turns a subscription whose latest_invoice.payment_intent is expanded. Its
+// newest invoice has its first ten lines: more than a change or a renewal of our plans makes.
 func asSubscription(s *stripego.Subscription) *billing.Subscription {
 	out := &billing.Subscription{
 		ID:                s.ID,

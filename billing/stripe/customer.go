@@ -35,9 +35,12 @@ func (p *Provider) CreateCustomer(ctx context.Context, key string, c billing.Cus
 }
 
 // UpdateCustomer sets what the account may change: name, email, address and tax IDs, empty
-// ones too.
+// ones too. Tax IDs are first: where Stripe refuses one, the rest is as it was.
 func (p *Provider) UpdateCustomer(ctx context.Context, key, customer string, c billing.CustomerRequest) (*billing.Customer, error) {
 	if err := checkID("customer", customer); err != nil {
+		return nil, err
+	}
+	if err := p.setTaxIDs(ctx, key, customer, c.Details.GetTaxIds()); err != nil {
 		return nil, err
 	}
 	var changed *stripego.Customer
@@ -46,9 +49,6 @@ func (p *Provider) UpdateCustomer(ctx context.Context, key, customer string, c b
 		return err
 	})
 	if err != nil {
-		return nil, err
-	}
-	if err := p.setTaxIDs(ctx, key, customer, c.Details.GetTaxIds()); err != nil {
 		return nil, err
 	}
 	return asCustomer(changed), nil

@@ -27,6 +27,13 @@
 // A [Provider] may be used concurrently. It has no goroutines. Besides its configuration it
 // keeps only the IDs of prices and of the portal's configuration, for some minutes.
 //
+// # The key
+//
+// A restricted key needs to write customers, checkout sessions, portal sessions,
+// subscriptions, invoices and tax IDs, and to read prices, products and the portal's
+// configurations; for a sync it writes the last three, and webhook endpoints where their
+// address is given.
+//
 // # Sources
 //
 //   - Errors: https://docs.stripe.com/error-low-level and https://docs.stripe.com/error-codes

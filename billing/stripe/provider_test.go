@@ -60,7 +60,7 @@ func TestRequests(t *testing.T) {
 		"UpdateCustomer": {func(ctx context.Context, p *Provider) error {
 			_, err := p.UpdateCustomer(ctx, "k", "cus_1", billing.CustomerRequest{Account: "acme", Email: "a@example.com", Details: details})
 			return err
-		}, []string{"POST /v1/customers/cus_1?" + customerForm, "GET /v1/customers/cus_1/tax_ids?limit=100"}},
+		}, []string{"GET /v1/customers/cus_1/tax_ids?limit=100", "POST /v1/customers/cus_1?" + customerForm}},
 		"Customer": {func(ctx context.Context, p *Provider) error {
 			_, err := p.Customer(ctx, "cus_1")
 			return err

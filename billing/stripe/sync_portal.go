@@ -2,7 +2,6 @@ package stripe
 
 import (
 	"context"
-	"slices"
 
 	stripego "github.com/stripe/stripe-go/v76"
 )
@@ -101,51 +100,4 @@ func (s *syncRun) isPortal(c *stripego.BillingPortalConfiguration) bool {
 		(f.SubscriptionPause == nil || !f.SubscriptionPause.Enabled) &&
 		(f.SubscriptionUpdate == nil || !f.SubscriptionUpdate.Enabled)
 	return on && off
-}
-
-// syncWebhook has Stripe send the events that matter to our address, in our API's version.
-func (s *syncRun) syncWebhook(ctx context.Context) error {
-	if s.webhookURL == "" {
-		return nil
-	}
-	var endpoint *stripego.WebhookEndpoint
-	err := s.list(ctx, "list webhook endpoints", maxList, func(list stripego.ListParams) error {
-		found := s.webhooks.List(&stripego.WebhookEndpointListParams{ListParams: list})
-		for found.Next() {
-			if one := found.WebhookEndpoint(); endpoint == nil && one.URL == s.webhookURL {
-				endpoint = one
-			}
-		}
-		return found.Err()
-	})
-	if err != nil {
-		return err
-	}
-	events := EventTypes()
-	if endpoint == nil {
-		return s.apply(Change{"+", "webhook", s.webhookURL, ""}, func() error {
-			return s.converge(ctx, "create webhook endpoint", func(params stripego.Params) error {
-				made, err := s.webhooks.New(&stripego.WebhookEndpointParams{
-					Params: params, URL: new(s.webhookURL), EnabledEvents: stripego.StringSlice(events),
-					APIVersion: new(APIVersion),
-				})
-				if err == nil {
-					s.diff.WebhookSecret = Secret(made.Secret)
-				}
-				return err
-			})
-		})
-	}
-	has := slices.Sorted(slices.Values(endpoint.EnabledEvents))
-	if slices.Equal(has, events) && endpoint.Status != "disabled" {
-		return nil
-	}
-	return s.apply(Change{"~", "webhook", s.webhookURL, "events"}, func() error {
-		return s.converge(ctx, "update webhook endpoint", func(params stripego.Params) error {
-			_, err := s.webhooks.Update(endpoint.ID, &stripego.WebhookEndpointParams{
-				Params: params, EnabledEvents: stripego.StringSlice(events), Disabled: new(false),
-			})
-			return err
-		})
-	})
 }

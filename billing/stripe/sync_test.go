@@ -170,10 +170,15 @@ func TestSyncRequests(t *testing.T) {
 			m.answer("GET /v1/billing_portal/configurations", listOf(portalObject(true)))
 			m.answer("GET /v1/webhook_endpoints", listOf(object(map[string]any{
 				"id": "we_1", "object": "webhook_endpoint", "url": "https://a.example/w", "status": "disabled", "enabled_events": []string{"*"},
+				"api_version": APIVersion,
+			}), object(map[string]any{
+				"id": "we_2", "object": "webhook_endpoint", "url": "https://a.example/w", "status": "enabled", "api_version": "2022-11-15",
+			}), object(map[string]any{
+				"id": "we_3", "object": "webhook_endpoint", "url": "https://b.example/w", "status": "enabled", "api_version": "2022-11-15",
 			})))
 		}, []string{
 			"POST /v1/products/breakwater_pro", "POST /v1/products/breakwater_gold", "POST /v1/prices", "POST /v1/prices/price_old",
-			"POST /v1/billing_portal/configurations/bpc_1", "POST /v1/webhook_endpoints/we_1",
+			"POST /v1/billing_portal/configurations/bpc_1", "POST /v1/webhook_endpoints/we_1", "POST /v1/webhook_endpoints/we_2",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -186,6 +191,9 @@ func TestSyncRequests(t *testing.T) {
 			sent := map[string]bool{}
 			for _, one := range m.take(t) {
 				sent[one.line()] = true
+			}
+			if sent["POST /v1/webhook_endpoints/we_3"] {
+				t.Error("somebody else's endpoint is changed")
 			}
 			for _, line := range test.want {
 				if !sent[line] {
