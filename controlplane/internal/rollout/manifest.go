@@ -20,8 +20,12 @@ func (d *Driver) manifest(ctx context.Context, c wire.Channel, n int64) (Release
 	if err != nil {
 		return Release{}, fmt.Errorf("rollout: manifest %s %d: %w", c, n, err)
 	}
+	return d.open(c, n, kv.Value)
+}
+
+func (d *Driver) open(c wire.Channel, n int64, value []byte) (Release, error) {
 	var signed edgev1.Signed
-	if err := proto.Unmarshal(kv.Value, &signed); err != nil {
+	if err := proto.Unmarshal(value, &signed); err != nil {
 		return Release{}, fmt.Errorf("rollout: manifest %s %d: %w", c, n, err)
 	}
 	var m edgev1.Manifest
@@ -68,20 +72,32 @@ func ReleaseFromManifest(m *edgev1.Manifest) (Release, error) {
 	return r, nil
 }
 
-// sealed reads the releases of a channel that are newer than the state knows, and that the
-// head names: what a manifest says that no head names was never released.
+// manifestPage is how many manifests are read at once; each may list 8,000 changes.
+const manifestPage = 16
+
+// sealed reads the releases of a channel that are newer than the state knows, up to the last
+// number that the head says was given: what a manifest says that no head names was never
+// released. Numbers without a manifest were passed over.
 func (d *Driver) sealed(ctx context.Context, ch *Chain, last int64) ([]Release, error) {
 	var out []Release
-	for n := ch.LastNumber + 1; n <= last; n++ {
-		r, err := d.manifest(ctx, ch.Channel, n)
-		if errors.Is(err, registry.ErrNotFound) {
-			d.cfg.Logger.WarnContext(ctx, "a release has no manifest and is passed over", "channel", ch.Channel, "release", n)
-			continue
-		}
+	after, more := wire.ReleaseKey(ch.Channel, ch.LastNumber), ch.LastNumber < last
+	for more {
+		page, err := d.cfg.Edge.List(ctx, registry.ListRequest{Prefix: wire.ReleasePrefix(ch.Channel), After: after, Limit: manifestPage})
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("rollout: manifests of %s: %w", ch.Channel, err)
 		}
-		out = append(out, r)
+		for _, kv := range page.KVs {
+			n := wire.ParseEdgeKey(kv.Key).Release
+			if n > last {
+				return out, nil
+			}
+			r, err := d.open(ch.Channel, n, kv.Value)
+			if err != nil {
+				return nil, err
+			}
+			out, after = append(out, r), kv.Key
+		}
+		more = page.More
 	}
 	return out, nil
 }
