@@ -70,6 +70,14 @@ type Config struct {
 	// StatusFile is where the public status is written, signed; <data-dir>/status.json.
 	StatusFile string
 
+	// Stripe is how payments are taken. Without a key the built-in provider keeps them.
+	Stripe StripeConfig
+	// Mail is how letters are sent; as files in the data directory in dev, and not at all in
+	// production without it.
+	Mail MailConfig
+	// Seller is who sells, as printed invoices have it.
+	Seller string
+
 	// FleetFile lists the data centers; the built-in list when empty.
 	FleetFile string
 
@@ -89,6 +97,28 @@ type EtcdConfig struct {
 	Endpoints                 []string
 	CAFile, CertFile, KeyFile string
 	Username, PasswordFile    string
+}
+
+// StripeConfig is how Stripe is reached.
+type StripeConfig struct {
+	// KeyFile holds the secret key. Key is the same from the environment, where there is no
+	// file.
+	KeyFile, Key string
+	// WebhookSecretFile holds the secrets by which webhooks are signed, one a line: several
+	// while one is replaced by another.
+	WebhookSecretFile string
+	// APIBase is where Stripe's API is; Stripe itself when empty.
+	APIBase string
+}
+
+// MailConfig is which mail server takes letters.
+type MailConfig struct {
+	// SMTPAddr is host:port; none when empty.
+	SMTPAddr string
+	// SMTPUsername and the file's password authenticate.
+	SMTPUsername, SMTPPasswordFile string
+	// From is the sender's address.
+	From string
 }
 
 // External says whether there is an external cluster.
@@ -177,6 +207,12 @@ func (c *Config) check() error {
 	}
 	if !slices.Contains([]string{"text", "json"}, c.LogFormat) {
 		wrong("log-format", "%q is not text or json", c.LogFormat)
+	}
+	if c.Stripe.WebhookSecretFile != "" && c.Stripe.KeyFile == "" && c.Stripe.Key == "" {
+		wrong("stripe-webhook-secret-file", "goes with stripe-key-file")
+	}
+	if c.Mail.SMTPAddr != "" && c.Mail.From == "" {
+		wrong("smtp-from", "goes with smtp-addr")
 	}
 	if c.Dev && c.EdgeEtcd.External() {
 		wrong("edge-etcd-endpoints", "a development server has one etcd")

@@ -56,11 +56,20 @@ func (s *Server) startDevelopment(ctx context.Context, svc *services) (*developm
 	}
 	svc.dev = ops.NewDev(ops.DevConfig{
 		Simulator: d, Clock: s.rooms.dev, RunDue: s.runDue, Writer: s.rooms.controlWriter, Logger: s.rooms.log,
+		Cards: s.cards(),
 		Logins: service.NewDevLogins(service.DevLoginsConfig{
 			Store: s.rooms.registry, Source: s.rooms.source, Clock: s.rooms.day, Random: rand.Reader,
 		}),
 	})
 	return d, nil
+}
+
+// cards are the test cards, where payments are kept here.
+func (s *Server) cards() ops.Cards {
+	if s.paying.ledger == nil {
+		return nil
+	}
+	return testCards{s}
 }
 
 // runDue does all work that is due by the time of day.

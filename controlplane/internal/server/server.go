@@ -27,6 +27,7 @@ type Server struct {
 	http, grpc, report, admin net.Listener
 	engine                    *engine
 	housekeeping              *housekeeping
+	paying                    *paying
 	// development is set in a development server only.
 	development *development
 }
@@ -73,10 +74,11 @@ func (s *Server) start(ctx context.Context) error {
 	if err := seed(ctx, s.rooms.writer); err != nil {
 		return fmt.Errorf("platform records: %w", err)
 	}
-	services, err := newServices(s.rooms)
+	services, err := newServices(ctx, s.rooms)
 	if err != nil {
 		return err
 	}
+	s.paying = services.paying
 	if s.engine, err = newEngine(ctx, s.rooms, services); err != nil {
 		return err
 	}
@@ -101,8 +103,9 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	observe.metrics.Registry().MustRegister(s.engine.publisher, s.engine.pruner)
+	s.paying.metrics.Register(observe.metrics.Registry())
 	s.ready = s.readiness(services)
-	web, err := newWeb(s.draining, s.rooms, api, s.ready, observe)
+	web, err := newWeb(s.draining, s.rooms, api, s.ready, observe, s.paying.webhook)
 	if err != nil {
 		return err
 	}

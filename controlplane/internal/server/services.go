@@ -53,31 +53,37 @@ type services struct {
 	fleet       *fleet.Fleet
 	reports     *fleet.Reports
 	offer       *service.AppOffer
+	paying      *paying
 
-	accounts    *service.Accounts
-	members     *service.Members
-	tokens      *service.Tokens
-	audit       *service.Audit
-	sites       *service.Sites
-	settings    *service.Settings
-	threats     *service.Threats
-	apps        *service.Apps
-	versions    *service.Versions
-	dns         *service.DNS
-	plans       *service.Plans
-	propagation *service.Propagation
-	status      *ops.Status
-	incidents   *ops.Incidents
+	accounts      *service.Accounts
+	members       *service.Members
+	tokens        *service.Tokens
+	audit         *service.Audit
+	sites         *service.Sites
+	settings      *service.Settings
+	threats       *service.Threats
+	apps          *service.Apps
+	versions      *service.Versions
+	dns           *service.DNS
+	subscriptions *service.Subscriptions
+	billing       *service.Billing
+	invoices      *service.Invoices
+	plans         *service.Plans
+	propagation   *service.Propagation
+	status        *ops.Status
+	incidents     *ops.Incidents
 	// tracker tells what went wrong; the leader runs it.
-	tracker  *incident.Tracker
-	opsFleet *ops.Fleet
-	releases *ops.Releases
-	limits   *ops.Limits
+	tracker   *incident.Tracker
+	opsFleet  *ops.Fleet
+	releases  *ops.Releases
+	limits    *ops.Limits
+	outbox    *ops.Outbox
+	reconcile *ops.Billing
 	// dev is set in a development server only.
 	dev *ops.Dev
 }
 
-func newServices(r *rooms) (*services, error) {
+func newServices(ctx context.Context, r *rooms) (*services, error) {
 	s := &services{times: sitestate.Production(), schedule: onboard.Production()}
 	if r.cfg.Dev {
 		s.times, s.schedule = sitestate.Development(), onboard.Development()
@@ -114,26 +120,33 @@ func newServices(r *rooms) (*services, error) {
 		Source: r.source, History: r.registry,
 		Covered: func() int64 { return index.At(r.control.Cached()).Covered(wire.Platform) },
 	})
+	if s.paying, err = openPaying(ctx, r, s.offer, s.times.Pending); err != nil {
+		return nil, err
+	}
 	purges := ratelimit.NewLimiter(ratelimit.Config{Clock: r.machine, Window: time.Minute})
 	base := service.SiteBase{
 		Writer: r.writer, Source: r.source, Plans: r.plans, Serving: s.propagation, NewID: newID,
 		Recent: watchcache.NewDecoded[*storev1.SiteRecord](decodedSites),
 	}
 
-	s.accounts = service.NewAccounts(service.AccountsConfig{Writer: r.writer, Source: r.source, NewID: newID, Random: rand.Reader})
+	s.accounts = service.NewAccounts(service.AccountsConfig{Writer: r.writer, Source: r.source, NewID: newID, Random: rand.Reader, Billing: s.paying.lifecycle})
 	s.members = service.NewMembers(service.MembersConfig{Writer: r.writer, Source: r.source, Random: rand.Reader})
 	s.tokens = service.NewTokens(service.TokensConfig{Writer: r.writer, Source: r.source, Clock: r.day, Random: rand.Reader})
 	s.audit = service.NewAudit(service.AuditConfig{Source: r.source, Store: r.registry})
 	s.sites = service.NewSites(service.SitesConfig{
 		SiteBase: base, Apps: s.offer, Feed: r.state, Purges: purges,
 		Domains: domain.Policy{OwnZones: ownZones(r.cfg.NameServers)}, NameServers: r.cfg.NameServers,
-		VerificationSecret: verification, Times: s.times,
+		VerificationSecret: verification, Times: s.times, Billing: s.paying.lifecycle,
 	})
 	s.settings = service.NewSettings(service.SettingsConfig{SiteBase: base, Apps: s.offer, Times: s.times})
 	s.threats = service.NewThreats(service.ThreatsConfig{SiteBase: base, Apps: s.offer})
 	s.apps = service.NewApps(service.AppsConfig{SiteBase: base, Apps: s.offer, Logger: r.log})
 	s.versions = service.NewVersions(service.VersionsConfig{SiteBase: base, Apps: s.offer, History: r.registry})
 	s.dns = service.NewDNS(service.DNSConfig{SiteBase: base, Scanner: s.checker})
+	pay := service.BillingBase{SiteBase: base, Engine: s.paying.engine, Payments: s.paying.payments, Feed: r.state}
+	s.subscriptions = service.NewSubscriptions(service.SubscriptionsConfig{BillingBase: pay, Apps: s.offer})
+	s.billing = service.NewBilling(pay)
+	s.invoices = service.NewInvoices(service.InvoicesConfig{BillingBase: pay, Seller: r.cfg.Seller})
 	s.plans = service.NewPlans(service.PlansConfig{Plans: r.plans, Apps: s.offer})
 
 	locations := make([]ops.Location, len(s.dataCenters))
@@ -145,6 +158,8 @@ func newServices(r *rooms) (*services, error) {
 	s.opsFleet = ops.NewFleet(control, locations)
 	s.releases = ops.NewReleases(control, s.policies, s.trust, locations)
 	s.limits = ops.NewLimits(r.writer, r.source, r.log)
+	s.outbox = ops.NewOutbox(r.writer, r.source, r.log)
+	s.reconcile = ops.NewBilling(s.paying.reconciler, r.writer, r.log)
 	return s, nil
 }
 
@@ -197,6 +212,9 @@ func (s *services) register(to grpc.ServiceRegistrar) {
 	breakwaterv1.RegisterAppServiceServer(to, s.apps)
 	breakwaterv1.RegisterVersionServiceServer(to, s.versions)
 	breakwaterv1.RegisterDnsServiceServer(to, s.dns)
+	breakwaterv1.RegisterSubscriptionServiceServer(to, s.subscriptions)
+	breakwaterv1.RegisterBillingServiceServer(to, s.billing)
+	breakwaterv1.RegisterInvoiceServiceServer(to, s.invoices)
 	breakwaterv1.RegisterPlanServiceServer(to, s.plans)
 	breakwaterv1.RegisterPropagationServiceServer(to, s.propagation)
 	breakwaterv1.RegisterStatusServiceServer(to, s.status)
@@ -204,6 +222,8 @@ func (s *services) register(to grpc.ServiceRegistrar) {
 	opsv1.RegisterFleetServiceServer(to, s.opsFleet)
 	opsv1.RegisterReleaseServiceServer(to, s.releases)
 	opsv1.RegisterLimitServiceServer(to, s.limits)
+	opsv1.RegisterOutboxServiceServer(to, s.outbox)
+	opsv1.RegisterBillingServiceServer(to, s.reconcile)
 	if s.dev != nil {
 		opsv1.RegisterDevServiceServer(to, s.dev)
 	}

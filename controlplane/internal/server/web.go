@@ -22,8 +22,8 @@ type web struct {
 	close func() error
 }
 
-// newWeb builds the HTTP side. Streams end when draining does.
-func newWeb(draining context.Context, r *rooms, a *api, ready *lifecycle.Ready, o *observation) (*web, error) {
+// newWeb builds the HTTP side. Streams end when draining does. A nil webhook has no route.
+func newWeb(draining context.Context, r *rooms, a *api, ready *lifecycle.Ready, o *observation, webhook http.Handler) (*web, error) {
 	conn, err := a.dialInProcess()
 	if err != nil {
 		return nil, err
@@ -43,6 +43,9 @@ func newWeb(draining context.Context, r *rooms, a *api, ready *lifecycle.Ready, 
 	mux.Handle("/", rest)
 	mux.Handle("GET /healthz", lifecycle.Healthy())
 	mux.Handle("GET /readyz", ready)
+	if webhook != nil {
+		mux.Handle("POST /webhooks/stripe", webhook)
+	}
 	for _, path := range docs.Paths() {
 		mux.Handle(path, docs)
 	}

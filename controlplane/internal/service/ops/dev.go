@@ -163,6 +163,10 @@ func (d *Dev) AdvanceClock(ctx context.Context, req *opsv1.AdvanceClockRequest) 
 	return steer(ctx, d, "clock",
 		func(*change.Tx) (*opsv1.Clock, error) { return &opsv1.Clock{Now: timestamppb.New(to)}, nil },
 		func() error {
+			// What was asked for before the clock moved is done at its own time.
+			if err := d.cfg.RunDue(system); err != nil {
+				return err
+			}
 			if err := d.cfg.Clock.AdvanceTo(system, to); err != nil {
 				return err
 			}
