@@ -45,10 +45,11 @@ func (c *Channel) well() bool {
 type Harm struct {
 	Release     int64
 	DataCenters []string
-	// Reason is why it was abandoned. It only tells what was abandoned together: it may quote
-	// documents. Last is the newest of the releases that were taken back together with it.
-	Reason string
-	Last   int64
+	// Parent is what it stood on, and Reason why it was abandoned. They only tell what was
+	// abandoned together: a reason may quote documents. Last is the newest of the releases
+	// that were taken back together with it.
+	Parent, Last int64
+	Reason       string
 	// Trial says that it was sealed to find the changes at fault.
 	Trial bool
 	// Changes is how many documents it changed, Sites the digests of their sites.

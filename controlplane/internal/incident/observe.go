@@ -164,7 +164,8 @@ func (o *observation) harm(c wire.Channel) ([]Harm, error) {
 		}
 		h := Harm{
 			Release: p.GetNumber(), DataCenters: p.GetHurtDataCenters(), Changes: int(p.GetChanges()), Reason: p.GetReason(),
-			Trial: p.GetCause() == edgev1.Manifest_TRIAL,
+			Parent: p.GetParent(),
+			Trial:  p.GetCause() == edgev1.Manifest_TRIAL,
 		}
 		documents, err := o.documents(c, p.GetNumber())
 		if err != nil && !errors.Is(err, registry.ErrNotFound) {

@@ -153,12 +153,12 @@ func (s *step) channel(c *Channel) {
 	}
 }
 
-// together makes one of releases that were taken back for one reason, as all that did not
-// soak are.
+// together makes one of releases that stood on each other and were taken back for one reason,
+// as all that did not soak are.
 func together(harm []Harm) []Harm {
 	var out []Harm
 	for _, h := range harm {
-		if n := len(out); n > 0 && h.Reason != "" && h.Reason == out[n-1].Reason && h.Trial == out[n-1].Trial {
+		if n := len(out); n > 0 && h.Parent == out[n-1].Last && h.Reason == out[n-1].Reason {
 			last := &out[n-1]
 			last.Last = h.Release
 			last.Changes += h.Changes

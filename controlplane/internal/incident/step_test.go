@@ -280,8 +280,8 @@ func TestTakenBackTogether(t *testing.T) {
 	s := newStory(t)
 	s.step(Facts{Channels: []Channel{{Channel: wire.Routine, Eligible: 3, Harm: []Harm{
 		{Release: 5, DataCenters: []string{"SJC"}, Changes: 2, Sites: []uint64{1, 2}, Reason: "late"},
-		{Release: 6, DataCenters: []string{"LHR", "SJC"}, Changes: 1, Sites: []uint64{2}, Reason: "late"},
-		{Release: 8, DataCenters: []string{"SJC"}, Changes: 1, Sites: []uint64{3}, Reason: "another"},
+		{Release: 6, Parent: 5, DataCenters: []string{"LHR", "SJC"}, Changes: 1, Sites: []uint64{2}, Reason: "late"},
+		{Release: 8, Parent: 6, DataCenters: []string{"SJC"}, Changes: 1, Sites: []uint64{3}, Reason: "another"},
 	}}}})
 	in := s.kept[0].GetIncident()
 	if n := len(in.GetTimeline()); n != 3 || in.GetAffectedSites() != 3 {

@@ -127,7 +127,7 @@ func (m *machine) eligible(ch *Chain, dc string) bool {
 	d := m.dc(dc)
 	t := ch.Target(dc)
 	return d.serves() && !d.control.Drained && !d.control.Pinned &&
-		t != nil && t.Release >= ch.Live && !t.Joining && (t.Failures == 0 || m.servedBy(ch, t.Release, d)) &&
+		t != nil && t.Release >= ch.Live && !t.Joining && (t.Failures == 0 || m.acts(ch, dc)) &&
 		!m.moved(ch, dc) && !m.settling(dc)
 }
 

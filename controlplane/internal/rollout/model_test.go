@@ -18,8 +18,11 @@ import (
 // commands and changes of leaders. The simulation checks the invariants after every step.
 // At the end the trouble stops, and everything has to become live and good.
 //
-// BREAKWATER_SOAK multiplies the length of each run; RAPID_CHECKS sets their number.
+// BREAKWATER_SOAK multiplies the length of each run; RAPID_CHECKS sets their number. The log
+// says how many steps that were.
 func TestModel(t *testing.T) {
+	runs, steps := 0, 0
+	defer func() { t.Logf("%d runs, %d steps", runs, steps) }()
 	length := 60
 	if n, err := strconv.Atoi(os.Getenv("BREAKWATER_SOAK")); err == nil && n > 0 {
 		length *= 10 * n
@@ -126,6 +129,8 @@ func TestModel(t *testing.T) {
 		}
 		chaos = 0
 		s.calm()
+		runs++
+		steps += s.steps
 	})
 }
 

@@ -70,6 +70,8 @@ type sim struct {
 	// trouble breaks reports in model tests.
 	lose func(*agent) bool
 	old  func(*agent) bool
+	// steps counts the steps of the machine.
+	steps int
 }
 
 type manifest struct {
@@ -272,6 +274,7 @@ func (s *sim) observe() Observation {
 func (s *sim) step() []Action {
 	o := s.observe()
 	s.prev = s.state
+	s.steps++
 	next, actions := Step(s.state, o)
 	s.check(o, next, actions)
 	s.state = next
