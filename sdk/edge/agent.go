@@ -33,6 +33,8 @@ type Agent struct {
 
 	// reopened says that this process had the store open before: nothing crashed since.
 	reopened bool
+	// last is what was done about the end of the process before.
+	last lastProcess
 
 	worker
 }
@@ -78,10 +80,17 @@ func (a *Agent) live(ctx context.Context) error {
 		return err
 	}
 	defer a.close(ctx)
-	if err := a.takeOver(); err != nil {
-		if a.store.Damaged() {
-			return errors.Join(errReopen, err)
+	err := a.recall()
+	if err == nil {
+		if err := a.takeOver(); err != nil {
+			a.cfg.Logger.Error("edge: the end of the last process cannot be noted", "error", err)
+			a.setProblem(err)
 		}
+	}
+	if a.store.Damaged() {
+		return errors.Join(errReopen, err)
+	}
+	if err != nil {
 		return err
 	}
 	seen, err := a.store.Seen()
@@ -103,6 +112,7 @@ func (a *Agent) live(ctx context.Context) error {
 	wg.Go(func() { f.Run(running) })
 	wg.Go(func() { a.watchHealth(running) })
 	wg.Go(func() { a.scrubAll(running) })
+	wg.Go(func() { a.lasts(running) })
 	if a.cfg.Report != nil {
 		wg.Go(func() { a.report(running) })
 	}
@@ -126,7 +136,7 @@ func (a *Agent) DataPlaneRestarted() {
 
 func (a *Agent) open() error {
 	var err error
-	a.store, err = store.Open(a.cfg.StorePath, store.Options{NoSync: a.cfg.NoSync, Logger: a.cfg.Logger})
+	a.store, err = store.Open(a.cfg.StorePath, store.Options{NoSync: a.cfg.NoSync, Logger: a.cfg.Logger, Fault: a.cfg.fault})
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -436,23 +435,4 @@ func TestOfflineColdStart(t *testing.T) {
 	}
 	w.etcd.Start(t)
 	w.release(wire.Routine, site("a", "2"))
-}
-
-func TestStoreCannotBeOpened(t *testing.T) {
-	w := newWorld(t)
-	if err := os.WriteFile(w.cfg.StorePath+"-file", nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	w.cfg.StorePath += "-file/edge.db"
-	w.cfg.Applier = w.plane
-	a, err := edge.New(w.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := a.Run(t.Context()); err == nil {
-		t.Error("no error")
-	}
-	if err := a.Run(t.Context()); err == nil {
-		t.Error("an agent runs twice")
-	}
 }

@@ -23,6 +23,13 @@ func crashAt(t *testing.T, to int64) *world {
 // interrupt ends the process while it applies a release, and starts the next one.
 func (w *world) interrupt(to int64, cause error, before func()) {
 	w.t.Helper()
+	w.hold(to, before)
+	w.restart(cause)
+}
+
+// hold returns while a release is being applied, which goes on until the process ends.
+func (w *world) hold(to int64, before func()) {
+	w.t.Helper()
 	applying := make(chan struct{})
 	w.plane.Before(func(ctx context.Context, g edge.Generation, _ []edge.Change) error {
 		if g.Full() {
@@ -35,7 +42,6 @@ func (w *world) interrupt(to int64, cause error, before func()) {
 	before()
 	w.pub.Target(dc, wire.Routine, to, 0)
 	<-applying
-	w.restart(cause)
 }
 
 // TestAnsweredRejection has a server refuse a release that everybody else serves. Taken

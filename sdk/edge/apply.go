@@ -111,8 +111,9 @@ func (a *Agent) callApply(ctx context.Context, g *generation) error {
 
 // undo leaves a generation that the data plane did not take.
 func (a *Agent) undo(c wire.Channel, t feed.Target, cause error) error {
-	if isDamage(cause) {
+	if isDamage(cause) || store.NoSpace(cause) {
 		// The disk is at fault, not the release.
+		a.crumb.Clear()
 		a.setApplying(c, 0)
 		return errors.Join(cause, a.store.Undo(c, nil))
 	}
@@ -122,15 +123,14 @@ func (a *Agent) undo(c wire.Channel, t feed.Target, cause error) error {
 		r.Document, r.Sha256 = left.Document.String(), sumBytes(left.Sum)
 	}
 	a.crumb.Clear()
-	if err := a.store.Undo(c, r); err != nil {
-		a.setApplying(c, 0)
-		return errors.Join(cause, err)
-	}
+	// Also where the disk is full, it is not tried again: the next generation takes the place
+	// of this one in the store.
+	err := a.store.Undo(c, r)
 	a.refused(c, t, r)
 	if errors.Is(cause, ErrStuck) {
-		return cause
+		return errors.Join(cause, err)
 	}
-	return nil
+	return err
 }
 
 // rejectionOf says why an apply failed, without the release.
@@ -175,7 +175,7 @@ func (a *Agent) took(c wire.Channel, t feed.Target, gen store.Generation) {
 	ch := s.channels[c]
 	gen.Applied = true
 	ch.serving, ch.acted, ch.bake = gen, t.Sequence, t.Bake
-	ch.applied, ch.attested, ch.applying, ch.hash = a.cfg.Clock.Now(), false, 0, nil
+	ch.applied, ch.attested, ch.applying, ch.hash, ch.lost = a.cfg.Clock.Now(), false, 0, nil, false
 	ch.answer(t.Release, t.Sequence)
 }
 

@@ -67,6 +67,9 @@ type Config struct {
 	// HeartbeatInterval is the time between reads of the targets, which find a watch that
 	// went silent. Default 10 s.
 	HeartbeatInterval time.Duration
+	// CrashWindow is how long a process has to serve well until crashes before it no longer
+	// count; see the package documentation. Default 1 min.
+	CrashWindow time.Duration
 	// ScrubInterval is the time between checks of everything on the disk; negative means
 	// none. Default 10 min.
 	ScrubInterval time.Duration
@@ -86,6 +89,9 @@ type Config struct {
 	NewIncarnation func() string
 	// Logger gets what happens; nil discards it.
 	Logger *slog.Logger
+
+	// fault is [store.Options.Fault].
+	fault func() error
 }
 
 const minHealthInterval = 100 * time.Millisecond
@@ -123,6 +129,7 @@ func (c Config) complete() (Config, error) {
 		&c.HealthTimeout:     2 * time.Second,
 		&c.ReportInterval:    5 * time.Second,
 		&c.HeartbeatInterval: 10 * time.Second,
+		&c.CrashWindow:       time.Minute,
 		&c.ScrubInterval:     10 * time.Minute,
 		&c.RequestTimeout:    5 * time.Second,
 		&c.BackoffMin:        100 * time.Millisecond,

@@ -20,7 +20,12 @@
 //
 // It starts from its store, with no control plane and no etcd, from the newest generation
 // that is whole, and serves it for as long as needed. A target that disappears changes
-// nothing.
+// nothing. Where damage left nothing whole of a channel, the server reports that it is not
+// well, and tries to fetch everything anew until it has it.
+//
+// On a full disk, the store's or the data plane's, it starts, serves what it has, and says
+// so in its reports. Targets that need a write wait and are tried again, with pauses that
+// grow; no release is refused for it.
 //
 // # What it refuses
 //
@@ -32,9 +37,24 @@
 //
 // A generation that is found applying at start crashed its server: it is undone and
 // refused, with the document that the data plane had in hand ([Generation.InHand]). Where
-// the process was stopped in order, or the whole machine started anew, it is tried once
-// more. A move back that was cut short is tried again several times: what is being left
-// is the likelier cause, and to refuse would be to keep it.
+// the process was stopped in order, the whole machine started anew, or the process before
+// crashed too, it is tried once more. A move back that was cut short is tried again
+// several times: what is being left is the likelier cause, and to refuse would be to keep
+// it.
+//
+// # What crashes it later
+//
+// At every start after a crash, the crash is counted against what served of every channel,
+// unless a release was refused for it. At three in a row, the newest generation among those
+// that have so many is left for the newest of a release before it, and its release refused,
+// with the time after which the server crashed; should the server crash on, the next crash is
+// blamed on the next newest. A channel whose generation changes begins at zero. After four
+// that were left, it keeps what it has: then the cause is another one. A process that has
+// served well for [Config.CrashWindow] ends the row. All this is kept in the store, so it
+// needs nobody else: a server that lives too short to hear an order comes back by itself. A
+// machine that starts anew is not counted, since power cuts look the same; the control plane
+// sees them.
+//
 // An agent does not roll back by itself when a health check fails after applying: it says
 // so, and the control plane decides.
 //

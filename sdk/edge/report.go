@@ -112,7 +112,7 @@ func (a *Agent) snapshot() *edgev1.ReportRequest {
 	out := &edgev1.ReportRequest{
 		DataCenter: a.cfg.DataCenter, Server: a.cfg.Server, AgentVersion: a.cfg.Version,
 		Incarnation: s.incarnation, Sequence: s.reports,
-		Healthy: s.serving && s.healthy, Detail: s.describe(),
+		Healthy: s.well(), Detail: s.describe(),
 		Channels: make([]*edgev1.ChannelReport, 0, len(s.channels)),
 	}
 	for _, name := range wire.Channels() {

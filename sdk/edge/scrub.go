@@ -54,6 +54,11 @@ func (a *Agent) scrub(ctx context.Context, c wire.Channel) {
 	if err != nil {
 		a.cfg.Logger.Error("edge: the disk does not hold what serves", "channel", string(c), "error", err)
 		a.scrubbed(c, gen, wire.StateHash{})
+		if _, _, connected := a.feed.Load().Position(); connected && isDamage(err) {
+			// It is all to be had again. Otherwise what serves goes on from memory.
+			a.store.Distrust()
+			a.feed.Load().Signal()
+		}
 		return
 	}
 	var hash wire.StateHash

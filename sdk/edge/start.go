@@ -3,7 +3,6 @@ package edge
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/internal/store"
@@ -13,75 +12,6 @@ import (
 // maxFallBacks bounds how many generations a start tries, before it serves nothing and
 // waits for a target.
 const maxFallBacks = 16
-
-// maxWayBack bounds how often a move back that was cut short by a crash is tried again.
-const maxWayBack = 5
-
-// takeOver judges how the last process ended, and takes over what the store holds.
-func (a *Agent) takeOver() error {
-	for _, c := range wire.Channels() {
-		if pending, ok := a.store.Pending(c); ok {
-			why, err := a.judge(c, pending)
-			if err != nil {
-				return err
-			}
-			if err := a.store.Undo(c, why); err != nil {
-				return fmt.Errorf("edge: start: %w", err)
-			}
-			if err := a.store.FallBack(c); err != nil {
-				return fmt.Errorf("edge: start: %w", err)
-			}
-		}
-		rejections, err := a.store.Rejections(c)
-		if err != nil {
-			return fmt.Errorf("edge: start: %w", err)
-		}
-		a.state.update(func() { a.state.channels[c].rejections = rejections })
-	}
-	if err := a.store.Sweep(); err != nil {
-		return fmt.Errorf("edge: start: %w", err)
-	}
-	a.state.update(func() { a.state.incarnation, a.state.serving = a.cfg.NewIncarnation(), false })
-	return a.store.Started(a.cfg.Boot)
-}
-
-// judge says why a generation was found applying: nil means for another reason than
-// itself. It is the place of the crash guard.
-func (a *Agent) judge(c wire.Channel, pending store.Generation) (*edgev1.Rejection, error) {
-	last := a.store.LastStop()
-	if last.Clean || a.reopened {
-		return nil, nil //nolint:nilnil // no rejection, and no error
-	}
-	// Where the machine started anew, it was perhaps a power cut, perhaps the release. On
-	// the way back it was most likely what is being left, and refusing would keep that.
-	allowed := 0
-	if last.Boot != a.cfg.Boot {
-		allowed = 1
-	}
-	if head, ok := a.store.Head(c); ok && pending.Release < head.Release {
-		allowed = maxWayBack
-	}
-	if allowed > 0 {
-		times, err := a.store.Interrupted(c, pending.Release)
-		if err != nil {
-			return nil, fmt.Errorf("edge: start: %w", err)
-		}
-		if times <= allowed {
-			return nil, nil //nolint:nilnil // no rejection, and no error
-		}
-	}
-	r := &edgev1.Rejection{
-		Release: pending.Release, TargetSequence: pending.TargetSequence, Cause: edgev1.Rejection_CRASHED,
-		Reason: "the server crashed while it applied the release",
-	}
-	if left, ok := a.crumb.Read(); ok && left.Channel == c && left.Release == pending.Release {
-		r.Document, r.Sha256 = left.Document.String(), sumBytes(left.Sum)
-		r.Reason = "the server crashed while it had " + r.GetDocument() + " in hand"
-	}
-	a.cfg.Logger.Error("edge: a release crashed this server", "channel", string(c),
-		"release", pending.Release, "document", r.GetDocument())
-	return r, nil
-}
 
 // serveAll hands everything that the store holds to a data plane that has nothing. A
 // generation that fails is left for the one before it.
@@ -157,9 +87,17 @@ func (a *Agent) drop(c wire.Channel, why *edgev1.Rejection) error {
 	if err := a.store.FallBack(c); err != nil {
 		return err
 	}
-	if why != nil {
-		a.state.update(func() { a.state.channels[c].reject(why) })
+	if _, left := a.store.Head(c); !left && why == nil {
+		if err := a.store.SetLost(c, true); err != nil {
+			return err
+		}
 	}
+	a.state.update(func() {
+		if why != nil {
+			a.state.channels[c].reject(why)
+		}
+		a.state.channels[c].lost = a.store.Lost(c)
+	})
 	return nil
 }
 

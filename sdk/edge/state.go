@@ -43,6 +43,8 @@ type channel struct {
 	applying   int64
 	hash       *wire.StateHash // what the last scrub computed, where that differs
 	rejections []*edgev1.Rejection
+	// lost says that damage left nothing of the channel, and nothing was applied since.
+	lost bool
 	// answered are the releases whose rejection the control plane answered with a target
 	// before them: what it orders next it orders knowing of the rejection.
 	answered map[int64]bool
@@ -128,10 +130,27 @@ func (c channel) bars(n, target, sequence int64) *edgev1.Rejection {
 	return r
 }
 
+// well says whether the server serves all that it should, as far as it knows, and the data
+// plane is healthy. The caller holds the lock.
+func (s *state) well() bool {
+	for _, c := range s.channels {
+		if c.lost {
+			return false
+		}
+	}
+	return s.serving && s.healthy
+}
+
+func (s *state) isWell() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.well()
+}
+
 // healthyFor is how long the server is known to have been healthy since it applied what it
 // serves of the channel.
 func (s *state) healthyFor(c *channel) time.Duration {
-	if !s.serving || !s.healthy || c.serving.Seq == 0 {
+	if !s.well() || c.serving.Seq == 0 {
 		return 0
 	}
 	from := s.since

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"strings"
 	"time"
 
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
@@ -10,7 +11,8 @@ import (
 // Status is where an agent is at one moment.
 type Status struct {
 	Incarnation string
-	// Healthy is the newest health check's result, and Detail why not.
+	// Healthy says whether the newest health check was good and nothing was lost that the
+	// server should serve; Detail says what is wrong.
 	Healthy bool
 	Detail  string
 	// Connected says whether etcd is being followed.
@@ -44,7 +46,7 @@ func (a *Agent) Status() Status {
 	s := a.state
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out.Incarnation, out.Healthy, out.Detail = s.incarnation, s.healthy, s.describe()
+	out.Incarnation, out.Healthy, out.Detail = s.incarnation, s.well(), s.describe()
 	out.Channels = make(map[wire.Channel]ChannelStatus, len(s.channels))
 	for name, c := range s.channels {
 		cs := ChannelStatus{TargetSequence: c.acted, Applying: c.applying, HealthyFor: s.healthyFor(c)}
@@ -66,11 +68,16 @@ func (c *channel) stateHash() wire.StateHash {
 
 // describe says what is wrong, with the data plane and with the agent.
 func (s *state) describe() string {
-	switch {
-	case s.detail == "":
-		return s.problem
-	case s.problem == "":
-		return s.detail
+	var all []string
+	for _, name := range wire.Channels() {
+		if s.channels[name].lost {
+			all = append(all, "damage left nothing of "+string(name)+" on the disk")
+		}
 	}
-	return s.detail + "; " + s.problem
+	for _, text := range []string{s.detail, s.problem} {
+		if text != "" {
+			all = append(all, text)
+		}
+	}
+	return clip(strings.Join(all, "; "))
 }

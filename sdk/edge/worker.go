@@ -3,7 +3,6 @@ package edge
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -36,14 +35,22 @@ func newWorker() worker {
 
 // work serves what the store holds and then acts on targets, one channel at a time.
 func (a *Agent) work(ctx context.Context) error {
-	if err := a.serveAll(ctx); err != nil {
+	for attempt := 0; ; attempt++ {
+		err := a.serveAll(ctx)
 		if errors.Is(err, ErrStuck) || ctx.Err() != nil {
 			return err
 		}
 		if a.store.Damaged() {
 			return errors.Join(errReopen, err)
 		}
-		return fmt.Errorf("edge: start: %w", err)
+		if err == nil {
+			break
+		}
+		a.cfg.Logger.Error("edge: nothing serves yet; trying again", "error", err)
+		a.setProblem(err)
+		if !a.sleep(ctx, a.cfg.pause(attempt)) {
+			return ctx.Err()
+		}
 	}
 	f := a.feed.Load()
 	for {
@@ -93,6 +100,9 @@ func (a *Agent) setProblem(err error) {
 
 // round acts on every channel's target. Its error is that of what has to be tried again.
 func (a *Agent) round(ctx context.Context) error {
+	if err := a.takeOver(); err != nil {
+		return err
+	}
 	if a.lost.Swap(false) {
 		a.state.update(func() {
 			a.state.incarnation, a.state.serving, a.state.healthy = a.cfg.NewIncarnation(), false, false
@@ -119,7 +129,24 @@ func (a *Agent) round(ctx context.Context) error {
 			failed = errors.Join(failed, err)
 		}
 	}
+	if failed == nil && a.epoch > 0 {
+		return a.findNothing()
+	}
 	return failed
+}
+
+// findNothing ends the search for what was lost of channels that etcd knows no target of.
+func (a *Agent) findNothing() error {
+	for _, c := range wire.Channels() {
+		if _, ok := a.feed.Load().Target(c); ok || !a.state.read(c).lost {
+			continue
+		}
+		if err := a.store.SetLost(c, false); err != nil {
+			return err
+		}
+		a.state.update(func() { a.state.channels[c].lost = false })
+	}
+	return nil
 }
 
 // forgetEnded drops the rejections of releases that were abandoned, but for one that the
@@ -275,14 +302,12 @@ func (a *Agent) conclude(c wire.Channel, t feed.Target, err error) error {
 // refuse keeps a rejection of a release that was not begun.
 func (a *Agent) refuse(c wire.Channel, t feed.Target, r *edgev1.Rejection) error {
 	r.Release, r.TargetSequence = t.Release, t.Sequence
-	if err := a.store.PutRejection(c, r); err != nil {
-		return err
-	}
+	err := a.store.PutRejection(c, r)
 	a.refused(c, t, r)
-	return nil
+	return err
 }
 
-// refused notes a rejection that the store has.
+// refused notes a rejection. The store has it, unless the disk is full.
 func (a *Agent) refused(c wire.Channel, t feed.Target, r *edgev1.Rejection) {
 	a.cfg.Logger.Warn("edge: a release is refused", "channel", string(c), "release", r.GetRelease(),
 		"cause", r.GetCause().String(), "document", r.GetDocument(), "reason", r.GetReason())

@@ -10,7 +10,7 @@
 // ([keepCheckpoints]) and all generations after the oldest of them are kept; a damaged
 // checkpoint is made good by an older one and the records after it.
 //
-//	meta                      format, how the last process ended, the cluster last seen
+//	meta                      format, how processes ended, what was lost, the cluster last seen
 //	blobs, refs               documents by digest, and how often each is needed
 //	rejections                what was refused, by channel and release
 //	{channel}/generations     records by sequence
@@ -22,7 +22,9 @@
 // never an error: what is whole is copied to a new file, and the damaged one is put
 // aside, once. Damage that only a write finds is [ErrDamaged]: the store is to be closed
 // and opened again, which then copies. A generation that is begun is applying until it is
-// finished; one that is found applying by the next process is for the agent to judge.
+// finished; one that is found applying by the next process is for the agent to judge. A
+// full disk is [ErrFull]: nothing is changed then, and a store that is whole opens without a
+// write.
 //
 // One process at a time has a store. Methods may be called by several goroutines, writers
 // wait for each other. No goroutine is started. Reads do not block writes.

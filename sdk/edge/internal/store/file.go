@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -19,6 +21,23 @@ const lockTimeout = 2 * time.Second
 
 // ErrDamaged says that the file does not hold what was written to it.
 var ErrDamaged = errors.New("edge store: the file is damaged")
+
+// ErrFull says that the disk has no room. Nothing was changed.
+var ErrFull = errors.New("edge store: the disk is full")
+
+// full tells a full disk from other errors. bbolt keeps of some only the text.
+func full(err error) error {
+	if err == nil || errors.Is(err, ErrFull) || errors.Is(err, ErrDamaged) || !NoSpace(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrFull, err)
+}
+
+// NoSpace says whether an error is one of a disk without room.
+func NoSpace(err error) bool {
+	return errors.Is(err, ErrFull) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) ||
+		err != nil && strings.Contains(err.Error(), syscall.ENOSPC.Error())
+}
 
 // openFile opens a bbolt file. A damaged one is [ErrDamaged].
 func openFile(path string, noSync bool) (*bolt.DB, error) {
@@ -41,6 +60,8 @@ func openFile(path string, noSync bool) (*bolt.DB, error) {
 	switch {
 	case err == nil:
 		return db, nil
+	case NoSpace(err):
+		return nil, full(err)
 	case errors.Is(err, os.ErrPermission), errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("edge store: %s: %w", path, err)
 	default:

@@ -48,19 +48,28 @@ func (s *Store) Pending(c wire.Channel) (Generation, bool) {
 	return h.gens[len(h.gens)-1], true
 }
 
-// Begin keeps a new generation and marks it as applying, in one step.
+// Begin keeps a new generation and marks it as applying, in one step. It takes the place of
+// one that was begun and neither finished nor undone, because the disk was full.
 func (s *Store) Begin(n Next) (Generation, error) {
 	s.mu.Lock()
 	g := Generation{
 		Channel: n.Channel, Seq: 1, Order: s.order + 1, TargetSequence: n.TargetSequence,
 		State: n.State, weight: len(n.Changes),
 	}
-	if gens := s.channels[n.Channel].gens; len(gens) > 0 {
-		g.Seq = gens[len(gens)-1].Seq + 1
-	}
+	h := s.channels[n.Channel]
+	next := history{gens: slices.Clone(h.gens), checkpoints: slices.Clone(h.checkpoints), pending: h.pending}
+	left := len(next.gens) > 0 && !next.gens[len(next.gens)-1].Applied
 	s.mu.Unlock()
 
 	err := s.update(func(tx *bolt.Tx) error {
+		if left {
+			if err := next.pop(tx, n.Channel); err != nil {
+				return err
+			}
+		}
+		if gens := next.gens; len(gens) > 0 {
+			g.Seq = gens[len(gens)-1].Seq + 1
+		}
 		for _, c := range n.Changes {
 			if c.After.IsZero() {
 				continue
@@ -92,11 +101,11 @@ func (s *Store) Begin(n Next) (Generation, error) {
 	if err != nil {
 		return Generation{}, err
 	}
+	next.gens = append(next.gens, g)
+	next.pending += g.weight + 1
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.channels[n.Channel]
-	h.gens = append(h.gens, g)
-	h.pending += g.weight + 1
+	*h = next
 	s.order = g.Order
 	return g, nil
 }
@@ -120,8 +129,10 @@ func (s *Store) Finish(c wire.Channel) error {
 		if err := applied.Put(seqKey(g.Seq), []byte{1}); err != nil {
 			return err
 		}
-		if err := tx.Bucket(bucketMeta).Delete(interruptedKey(c)); err != nil {
-			return err
+		for _, key := range [][]byte{interruptedKey(c), lostKey(c)} {
+			if err := tx.Bucket(bucketMeta).Delete(key); err != nil {
+				return err
+			}
 		}
 		if next.pending < max(s.opts.CheckpointEvery, int(g.Documents)) {
 			return nil

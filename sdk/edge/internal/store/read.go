@@ -39,11 +39,15 @@ func (s *Store) Documents(g Generation) ([]chain.Change, error) {
 // FallBack removes generations of a channel until the newest one is applied and whole, or
 // none is left.
 func (s *Store) FallBack(c wire.Channel) error {
+	damaged := false
 	for {
 		s.mu.Lock()
 		left := len(s.channels[c].gens)
 		s.mu.Unlock()
 		if left == 0 {
+			if damaged {
+				return s.SetLost(c, true)
+			}
 			return nil
 		}
 		if _, pending := s.Pending(c); !pending {
@@ -51,6 +55,7 @@ func (s *Store) FallBack(c wire.Channel) error {
 			if err == nil || !errors.Is(err, ErrDamaged) {
 				return err
 			}
+			damaged = true
 		}
 		if err := s.Undo(c, nil); err != nil {
 			return err
@@ -163,20 +168,3 @@ func (s Seen) encode() []byte {
 	v := binary.BigEndian.AppendUint64(nil, s.Cluster)
 	return binary.BigEndian.AppendUint64(v, uint64(max(s.Revision, 0)))
 }
-
-// Interrupted counts how often in a row a release was found applying for a reason other
-// than itself, this time included. [Store.Finish] ends the row.
-func (s *Store) Interrupted(c wire.Channel, n int64) (times int, err error) {
-	err = s.update(func(tx *bolt.Tx) error {
-		meta, key := tx.Bucket(bucketMeta), interruptedKey(c)
-		if v := meta.Get(key); len(v) == 9 && int64(binary.BigEndian.Uint64(v)) == n {
-			times = int(v[8])
-		}
-		times = min(times+1, 255)
-		v := append(binary.BigEndian.AppendUint64(nil, uint64(max(n, 0))), byte(times))
-		return meta.Put(key, v)
-	})
-	return times, err
-}
-
-func interruptedKey(c wire.Channel) []byte { return []byte("interrupted/" + string(c)) }

@@ -34,7 +34,14 @@ func (s *Store) salvage() error {
 		return err
 	}
 	stop := Stop{Fresh: true}
-	if old != nil {
+	if old == nil {
+		for _, c := range wire.Channels() {
+			if err := fresh.SetLost(c, true); err != nil {
+				_ = fresh.Close()
+				return err
+			}
+		}
+	} else {
 		stop = s.stop
 		for _, c := range wire.Channels() {
 			fresh.channels[c] = &history{}
@@ -78,12 +85,14 @@ func (s *Store) salvage() error {
 func (s *Store) save(c wire.Channel, fresh *Store) error {
 	var found saved
 	blobs := map[wire.Sum][]byte{}
-	_ = s.view(func(tx *bolt.Tx) error {
+	some := s.Lost(c)
+	err := s.view(func(tx *bolt.Tx) error {
 		r, err := scan(tx, c)
 		if err != nil {
 			return err
 		}
 		gens := r.list()
+		some = some || r.damaged || len(gens) > 1 || len(gens) > 0 && gens[0].Applied
 		if n := len(gens); n > 0 && !gens[n-1].Applied {
 			found.pending = gens[n-1]
 		}
@@ -107,8 +116,35 @@ func (s *Store) save(c wire.Channel, fresh *Store) error {
 			found.manifest = raw
 		}
 	}
+	if found.head.Seq == 0 && (some || err != nil) {
+		if err := fresh.SetLost(c, true); err != nil {
+			return err
+		}
+	}
 	return fresh.restore(c, found, blobs)
 }
+
+// Lost says whether a channel had something that damage left nothing of, and nothing was
+// applied since.
+func (s *Store) Lost(c wire.Channel) (lost bool) {
+	_ = s.view(func(tx *bolt.Tx) error {
+		lost = tx.Bucket(bucketMeta).Get(lostKey(c)) != nil
+		return nil
+	})
+	return lost
+}
+
+// SetLost notes that damage left nothing of a channel, or that there is nothing to have.
+func (s *Store) SetLost(c wire.Channel, lost bool) error {
+	return s.update(func(tx *bolt.Tx) error {
+		if lost {
+			return tx.Bucket(bucketMeta).Put(lostKey(c), []byte{1})
+		}
+		return tx.Bucket(bucketMeta).Delete(lostKey(c))
+	})
+}
+
+func lostKey(c wire.Channel) []byte { return []byte("lost/" + string(c)) }
 
 func (f *saved) take(tx *bolt.Tx, r records, g Generation, blobs map[wire.Sum][]byte) error {
 	state, err := r.state(tx, g.Channel, g)

@@ -170,6 +170,9 @@ func (s *Store) load() error {
 				if i > 0 && h.gens[i-1].Seq+1 != g.Seq {
 					return fmt.Errorf("%w: generation %d of %s is not there", ErrDamaged, g.Seq-1, c)
 				}
+				if i < len(h.gens)-1 && !g.Applied {
+					return fmt.Errorf("%w: generation %d of %s was never applied", ErrDamaged, g.Seq, c)
+				}
 				s.order = max(s.order, g.Order)
 				if len(h.checkpoints) == 0 || g.Seq > h.checkpoints[len(h.checkpoints)-1] {
 					h.pending += g.weight + 1

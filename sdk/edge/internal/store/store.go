@@ -30,6 +30,9 @@ type Options struct {
 	// CheckpointEvery is how many changes at least lie between two checkpoints; zero
 	// means 512.
 	CheckpointEvery int
+	// Fault is asked before every write, and its error fails the write: tests have full
+	// disks with it.
+	Fault func() error
 	// Logger gets what was found damaged.
 	Logger *slog.Logger
 }
@@ -56,16 +59,6 @@ type history struct {
 	pending     int          // changes since the newest checkpoint
 }
 
-// Stop is how the last process ended.
-type Stop struct {
-	// Fresh says that there was none.
-	Fresh bool
-	// Clean says that it stopped in order.
-	Clean bool
-	// Boot is what [Store.Started] was told then.
-	Boot string
-}
-
 var (
 	bucketMeta       = []byte("meta")
 	bucketBlobs      = []byte("blobs")
@@ -78,8 +71,6 @@ var (
 	bucketManifests   = []byte("manifests")
 
 	keyFormat = []byte("format")
-	keyClean  = []byte("clean")
-	keyBoot   = []byte("boot")
 	keySeen   = []byte("seen")
 
 	formatNow = []byte{1}
@@ -134,6 +125,9 @@ func (s *Store) open() error {
 		return err
 	}
 	s.db = db
+	if s.complete() {
+		return nil
+	}
 	return s.update(func(tx *bolt.Tx) error {
 		for _, name := range [][]byte{bucketMeta, bucketBlobs, bucketRefs, bucketRejections} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
@@ -160,9 +154,34 @@ func (s *Store) open() error {
 			// Another version's file: what it serves is fetched again.
 			return fmt.Errorf("%w: format %x", ErrDamaged, format)
 		}
-		s.stop = Stop{Clean: len(meta.Get(keyClean)) == 1, Boot: string(meta.Get(keyBoot))}
+		s.stop = stopOf(meta)
 		return nil
 	})
+}
+
+// complete says whether the file is one of this version, with all that it needs: then
+// opening writes nothing, which a full disk would not allow.
+func (s *Store) complete() bool {
+	whole := false
+	_ = s.view(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{bucketMeta, bucketBlobs, bucketRefs, bucketRejections} {
+			if tx.Bucket(name) == nil {
+				return nil
+			}
+		}
+		for _, c := range wire.Channels() {
+			for _, name := range [][]byte{bucketGenerations, bucketApplied, bucketCheckpoints, bucketManifests} {
+				if _, err := bucket(tx, c, name); err != nil {
+					return nil //nolint:nilerr // it is made
+				}
+			}
+		}
+		if meta := tx.Bucket(bucketMeta); slices.Equal(meta.Get(keyFormat), formatNow) {
+			s.stop, whole = stopOf(meta), true
+		}
+		return nil
+	})
+	return whole
 }
 
 // Close gives the file back. The store is of no use afterwards.
@@ -173,26 +192,6 @@ func (s *Store) Close() error {
 	return guard(s.db.Close)
 }
 
-// LastStop is how the process before this one ended.
-func (s *Store) LastStop() Stop { return s.stop }
-
-// Started notes that a process began to use the store; boot tells starts of the machine
-// apart.
-func (s *Store) Started(boot string) error {
-	return s.update(func(tx *bolt.Tx) error {
-		meta := tx.Bucket(bucketMeta)
-		if err := meta.Put(keyBoot, []byte(boot)); err != nil {
-			return err
-		}
-		return meta.Delete(keyClean)
-	})
-}
-
-// Stopped notes that the process stops in order.
-func (s *Store) Stopped() error {
-	return s.update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyClean, []byte{1}) })
-}
-
 func (s *Store) view(f func(tx *bolt.Tx) error) error {
 	return guard(func() error { return s.db.View(f) })
 }
@@ -200,13 +199,24 @@ func (s *Store) view(f func(tx *bolt.Tx) error) error {
 func (s *Store) update(f func(tx *bolt.Tx) error) error {
 	s.write.Lock()
 	defer s.write.Unlock()
+	if s.opts.Fault != nil {
+		if err := s.opts.Fault(); err != nil {
+			return full(err)
+		}
+	}
 	err := guard(func() error { return s.db.Update(f) })
 	if errors.Is(err, ErrDamaged) {
-		// Without this note, the next start may find the damage only when it writes, too.
-		s.damaged.Store(true)
-		_ = os.WriteFile(s.suspect(), nil, 0o600)
+		s.Distrust()
 	}
-	return err
+	return full(err)
+}
+
+// Distrust makes [Store.Damaged] true: what the store holds is to be opened anew, which
+// leaves what is not whole. Without the note on the disk, the next start might find the
+// damage only when it writes, too.
+func (s *Store) Distrust() {
+	s.damaged.Store(true)
+	_ = os.WriteFile(s.suspect(), nil, 0o600)
 }
 
 // bucket returns one of a channel's buckets.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
@@ -358,6 +359,7 @@ func TestFallBack(t *testing.T) {
 }
 
 func TestMarksAndRejections(t *testing.T) {
+	since := time.Unix(1_700_000_000, 0)
 	path := filepath.Join(t.TempDir(), "s.db")
 	s := open(t, path)
 	if !s.LastStop().Fresh {
@@ -371,12 +373,12 @@ func TestMarksAndRejections(t *testing.T) {
 	if err := s.DropRejection(channel, MaxRejections+1); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Started("boot"); err != nil {
+	if err := s.Started("boot", since); err != nil {
 		t.Fatal(err)
 	}
 	shut(t, s)
 	s = open(t, path)
-	if got := s.LastStop(); got != (Stop{Boot: "boot"}) {
+	if got := s.LastStop(); got != (Stop{Boot: "boot", Since: since}) {
 		t.Errorf("%+v", got)
 	}
 	all, err := s.Rejections(channel)
@@ -388,7 +390,7 @@ func TestMarksAndRejections(t *testing.T) {
 	}
 	shut(t, s)
 	s = open(t, path)
-	if got := s.LastStop(); got != (Stop{Clean: true, Boot: "boot"}) {
+	if got := s.LastStop(); got != (Stop{Clean: true, Boot: "boot", Since: since}) {
 		t.Errorf("%+v", got)
 	}
 	for want := 1; want <= 2; want++ {

@@ -1,0 +1,144 @@
+package edge_test
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
+	"github.com/breakwater-cdn/breakwater/sdk/edge"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/edgetest"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
+)
+
+// crash ends the process as a crash does, some times, each time once it serves a release.
+func (w *world) crash(times int, c wire.Channel, n int64) {
+	w.t.Helper()
+	for range times {
+		w.serves(c, n)
+		w.restart(edge.ErrCrash)
+	}
+}
+
+func TestCrashLoop(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	shield := w.release(wire.Urgent, edgetest.Doc(wire.KindShield, "a", "on"))
+	w.release(wire.Urgent, edgetest.Doc(wire.KindShield, "a", "off"))
+	w.release(wire.Routine, site("a", "1"))
+	w.release(wire.Routine, site("a", "2"))
+	w.etcd.Stop() // what crashes it is known without any help
+	w.crash(3, wire.Routine, 2)
+	w.serves(wire.Routine, 1)
+	r := w.reports.AwaitRejection(server, wire.Routine, 2)
+	if r.GetCause() != edgev1.Rejection_CRASHED || r.GetTargetSequence() != 2 || r.GetAfter().AsDuration() <= 0 {
+		t.Errorf("rejected as %v", r)
+	}
+
+	// It was not that: the next crash is blamed on the next newest.
+	w.crash(1, wire.Urgent, shield+1)
+	w.serves(wire.Urgent, shield)
+	w.reports.AwaitRejection(server, wire.Urgent, shield+1)
+	w.etcd.Start(t)
+	w.release(wire.Platform, edgetest.Doc(wire.KindApp, "x", "1")) // it follows etcd again
+	w.serves(wire.Routine, 1)
+	w.target(wire.Routine, 2) // another target is a new order
+}
+
+// TestCrashLoopEnds has a server that crashes whatever it serves.
+func TestCrashLoopEnds(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	for _, body := range []string{"1", "2", "3", "4", "5", "6", "7"} {
+		w.release(wire.Routine, site("a", body))
+	}
+	for n := int64(7); n > 3; n-- {
+		w.crash(3, wire.Routine, n)
+	}
+	w.crash(5, wire.Routine, 3)
+	w.serves(wire.Routine, 3)
+	if n := len(w.agent.Status().Channels[wire.Routine].Rejections); n != 4 {
+		t.Errorf("%d rejections", n)
+	}
+	if _, releases := w.plane.Serving(); releases[wire.Routine] != 3 {
+		t.Errorf("serves %v", releases)
+	}
+}
+
+// TestFirstReleaseIsKept has a crash loop with nothing to go back to.
+func TestFirstReleaseIsKept(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.release(wire.Routine, site("a", "1"))
+	w.crash(4, wire.Routine, 1)
+	w.serves(wire.Routine, 1)
+}
+
+// TestLastingEndsTheRow has crashes that are far apart.
+func TestLastingEndsTheRow(t *testing.T) {
+	seen := &lines{found: make(chan struct{}, 10), what: "this process lasts"}
+	w := newWorld(t, func(c *edge.Config) {
+		c.CrashWindow = 50 * time.Millisecond
+		c.Logger = slog.New(slog.NewTextHandler(seen, nil))
+	})
+	w.start()
+	w.release(wire.Routine, site("a", "1"))
+	w.release(wire.Routine, site("a", "2"))
+	for range 4 {
+		w.crash(1, wire.Routine, 2)
+		select {
+		case <-seen.found:
+		case <-time.After(time.Minute):
+			t.Fatal("no process lasts")
+		}
+	}
+	w.serves(wire.Routine, 2)
+}
+
+// lines tells when a line is written that has a text.
+type lines struct {
+	mu    sync.Mutex
+	what  string
+	found chan struct{}
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if bytes.Contains(p, []byte(l.what)) {
+		l.found <- struct{}{}
+	}
+	return len(p), nil
+}
+
+// TestCrashLoopIsNotTheReleaseInHand has a server that crashes again while it happens to
+// apply something: that is tried once more before it is blamed.
+func TestCrashLoopIsNotTheReleaseInHand(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.release(wire.Routine, site("a", "1"))
+	w.release(wire.Routine, site("a", "2"))
+	w.crash(1, wire.Routine, 2)
+	w.serves(wire.Routine, 2)
+	w.interrupt(3, edge.ErrCrash, func() { w.pub.Release(wire.Routine, site("a", "3")) })
+	w.serves(wire.Routine, 3)
+	if r := w.agent.Status().Channels[wire.Routine].Rejections; len(r) != 0 {
+		t.Errorf("rejected: %v", r)
+	}
+}
+
+// TestPowerCuts does not take starts of the machine for crashes of the process.
+func TestPowerCuts(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.release(wire.Routine, site("a", "1"))
+	w.release(wire.Routine, site("a", "2"))
+	for i := range 4 {
+		w.cfg.Boot = "boot-" + strings.Repeat("x", i+1)
+		w.crash(1, wire.Routine, 2)
+	}
+	w.serves(wire.Routine, 2)
+}
