@@ -100,6 +100,9 @@ func (e *Engine) charge(ctx context.Context, rec *storev1.BillingRecord, site, p
 		}
 		return &Invoice{Lines: []InvoiceLine{line}, Subtotal: line.Amount, Total: line.Amount}, nil
 	}
+	if !now.Before(periodEnd(rec, now)) {
+		return nil, &StateError{Message: "a new month is just beginning: ask again in a minute"}
+	}
 	move := &storev1.Move{Site: site, From: s.GetPlan(), To: plan}
 	before, after := e.rules.quantities(rec, move)
 	if !same(before, rec.GetSeen().GetQuantities()) {
