@@ -21,6 +21,7 @@ func (e *Engine) Cancel(tx Tx, site string) error {
 		tx.Work()
 		return nil
 	}
+	e.rules.lapsed(tx, site)
 	s := e.rules.site(rec, site)
 	switch {
 	case s.GetPlan() == free && s.GetNextPlan() == free:
@@ -39,6 +40,7 @@ func (e *Engine) Cancel(tx Tx, site string) error {
 // within five minutes.
 func (e *Engine) Revoke(tx Tx, site string) error {
 	rec := tx.Record()
+	e.rules.lapsed(tx, site)
 	s := e.rules.site(rec, site)
 	if s.GetNextPlan() == s.GetPlan() {
 		return &StateError{Message: "nothing is scheduled that could be taken back"}
@@ -67,6 +69,7 @@ func (e *Engine) SiteDeleted(tx Tx, site string) error {
 		e.rules.giveUpMove(tx, "")
 		tx.Work()
 	}
+	e.rules.lapsed(tx, site)
 	if e.rules.site(rec, site).GetNextPlan() != e.rules.plans.Cheapest() {
 		e.rules.cancel(tx, site)
 		tx.Work()

@@ -38,6 +38,7 @@ func (e *Engine) Change(tx Tx, site, plan, quote string) error {
 	if !ok || state.Deleted {
 		return &StateError{Message: fmt.Sprintf("%s is deleted", site)}
 	}
+	e.rules.lapsed(tx, site)
 	prorate := now.Truncate(time.Second)
 	var q quoteToken
 	if quote != "" {

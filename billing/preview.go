@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 )
 
@@ -41,7 +43,9 @@ func (e *Engine) Preview(ctx context.Context, account, site, plan string) (*Quot
 	if err != nil {
 		return nil, err
 	}
+	rec = proto.CloneOf(rec)
 	now := e.clock.Now().Truncate(time.Second)
+	e.rules.lapse(rec, site, now)
 	way, err := e.rules.direction(rec, site, plan, now)
 	if err != nil {
 		return nil, err

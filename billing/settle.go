@@ -92,13 +92,8 @@ func (run *settling) step(tx Tx) error {
 // fall lets a site go to its next plan, in one transaction with its version.
 func (r *rules) fall(tx Tx, domain string) error {
 	rec := tx.Record()
-	s := r.site(rec, domain)
-	setPlan(s, s.GetNextPlan())
-	s.FallTime = nil
-	r.put(rec, domain, s)
-	rec.Generation++
-	tx.Audit(resource(domain), fmt.Sprintf("fell to plan %s: the period is over", s.GetPlan()))
-	return r.entitle(tx, domain, fmt.Sprintf("the period that was paid for is over: plan %s", s.GetPlan()))
+	r.lapsed(tx, domain)
+	return r.entitle(tx, domain, fmt.Sprintf("the period that was paid for is over: plan %s", r.site(rec, domain).GetPlan()))
 }
 
 // why says why sites have something else than they had.

@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -32,6 +33,28 @@ func (r *rules) put(rec *storev1.BillingRecord, domain string, s *storev1.SiteSu
 		rec.Sites = map[string]*storev1.SiteSubscription{}
 	}
 	rec.Sites[domain] = s
+}
+
+// lapse lets a fall that is due come before a decision, which might otherwise take it for one
+// of the next period. The site's version follows by [Engine.Settle].
+func (r *rules) lapse(rec *storev1.BillingRecord, domain string, now time.Time) (fell bool) {
+	s := r.site(rec, domain)
+	if s.GetNextPlan() == s.GetPlan() || !due(at(s.GetFallTime()), now) {
+		return false
+	}
+	setPlan(s, s.GetNextPlan())
+	s.FallTime = nil
+	r.put(rec, domain, s)
+	rec.Generation++
+	return true
+}
+
+// lapsed is lapse within a change.
+func (r *rules) lapsed(tx Tx, domain string) {
+	if r.lapse(tx.Record(), domain, tx.Now()) {
+		tx.Audit(resource(domain), fmt.Sprintf("fell to plan %s: the period is over", r.site(tx.Record(), domain).GetPlan()))
+		tx.Work()
+	}
 }
 
 // setNext sets which plan the next renewal bills for a site. What the provider has so far is
