@@ -105,6 +105,10 @@ func receive(ctx context.Context, stream grpc.BidiStreamingClient[edgev1.ReportR
 
 // snapshot is all that the server says of itself now.
 func (a *Agent) snapshot() *edgev1.ReportRequest {
+	newest := map[wire.Channel]int64{}
+	for _, c := range wire.Channels() {
+		newest[c] = a.store.Newest(c)
+	}
 	s := a.state
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,7 +122,7 @@ func (a *Agent) snapshot() *edgev1.ReportRequest {
 	for _, name := range wire.Channels() {
 		c := s.channels[name]
 		r := &edgev1.ChannelReport{
-			Channel: string(name), TargetSequence: c.acted, Applying: c.applying,
+			Channel: string(name), TargetSequence: c.acted, Applying: c.applying, NewestRelease: newest[name],
 			HealthyFor: durationpb.New(s.healthyFor(c)),
 		}
 		r.Rejections = append(r.Rejections, c.rejections...)

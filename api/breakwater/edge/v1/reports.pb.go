@@ -222,7 +222,10 @@ type ChannelReport struct {
 	// abandoned.
 	Rejections []*Rejection `protobuf:"bytes,7,rep,name=rejections,proto3" json:"rejections,omitempty"`
 	// How many documents it holds.
-	Documents     int64 `protobuf:"varint,8,opt,name=documents,proto3" json:"documents,omitempty"`
+	Documents int64 `protobuf:"varint,8,opt,name=documents,proto3" json:"documents,omitempty"`
+	// The highest number of a release that it ever applied, as far as its disk remembers: the
+	// control plane's own store may be an older one.
+	NewestRelease int64 `protobuf:"varint,9,opt,name=newest_release,json=newestRelease,proto3" json:"newest_release,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -309,6 +312,13 @@ func (x *ChannelReport) GetRejections() []*Rejection {
 func (x *ChannelReport) GetDocuments() int64 {
 	if x != nil {
 		return x.Documents
+	}
+	return 0
+}
+
+func (x *ChannelReport) GetNewestRelease() int64 {
+	if x != nil {
+		return x.NewestRelease
 	}
 	return 0
 }
@@ -482,7 +492,7 @@ const file_breakwater_edge_v1_reports_proto_rawDesc = "" +
 	"\ragent_version\x18\x05 \x01(\tR\fagentVersion\x12\x18\n" +
 	"\ahealthy\x18\x06 \x01(\bR\ahealthy\x12\x16\n" +
 	"\x06detail\x18\a \x01(\tR\x06detail\x12=\n" +
-	"\bchannels\x18\b \x03(\v2!.breakwater.edge.v1.ChannelReportR\bchannels\"\xc0\x02\n" +
+	"\bchannels\x18\b \x03(\v2!.breakwater.edge.v1.ChannelReportR\bchannels\"\xe7\x02\n" +
 	"\rChannelReport\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x18\n" +
 	"\arelease\x18\x02 \x01(\x03R\arelease\x12'\n" +
@@ -495,7 +505,8 @@ const file_breakwater_edge_v1_reports_proto_rawDesc = "" +
 	"\n" +
 	"rejections\x18\a \x03(\v2\x1d.breakwater.edge.v1.RejectionR\n" +
 	"rejections\x12\x1c\n" +
-	"\tdocuments\x18\b \x01(\x03R\tdocuments\"\xf7\x02\n" +
+	"\tdocuments\x18\b \x01(\x03R\tdocuments\x12%\n" +
+	"\x0enewest_release\x18\t \x01(\x03R\rnewestRelease\"\xf7\x02\n" +
 	"\tRejection\x12\x18\n" +
 	"\arelease\x18\x01 \x01(\x03R\arelease\x12'\n" +
 	"\x0ftarget_sequence\x18\x02 \x01(\x03R\x0etargetSequence\x129\n" +

@@ -96,6 +96,30 @@ func (s *Store) Manifest(c wire.Channel, n int64) (raw []byte, ok bool, err erro
 	return raw, ok, err
 }
 
+// Newest returns the highest number of a release of a channel that is on this disk, also
+// where what serves is an older one; zero when there is none.
+func (s *Store) Newest(c wire.Channel) (newest int64) {
+	s.mu.Lock()
+	if h := s.channels[c]; h != nil {
+		for _, g := range h.gens {
+			newest = max(newest, g.Release)
+		}
+	}
+	s.mu.Unlock()
+	// A disk that does not answer now is asked again for the next report.
+	_ = s.view(func(tx *bolt.Tx) error {
+		b, err := bucket(tx, c, bucketManifests)
+		if err != nil {
+			return err
+		}
+		if k, _ := b.Cursor().Last(); len(k) == 8 {
+			newest = max(newest, int64(binary.BigEndian.Uint64(k)))
+		}
+		return nil
+	})
+	return newest
+}
+
 // Rejections returns what was refused of a channel, by release, oldest first.
 func (s *Store) Rejections(c wire.Channel) ([]*edgev1.Rejection, error) {
 	var all []*edgev1.Rejection
