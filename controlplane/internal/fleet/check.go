@@ -67,6 +67,9 @@ func (c *checker) channel(field string, ch *edgev1.ChannelReport) {
 	if ch.GetRelease() < 0 {
 		c.add(field+".release", "gte", "is not negative")
 	}
+	if ch.GetNewestRelease() < 0 {
+		c.add(field+".newestRelease", "gte", "is not negative")
+	}
 	if ch.GetHealthyFor().AsDuration() < 0 {
 		c.add(field+".healthyFor", "gte", "is not negative")
 	}

@@ -51,6 +51,16 @@ type Gate interface {
 	Changed() <-chan struct{}
 }
 
+// Fleet is what servers say of releases. After an older backup took the store's place they
+// are the only ones who know which numbers were given since.
+type Fleet interface {
+	// Heard says whether all of them were heard in this term, or had the time to be.
+	Heard() bool
+	// Newest returns the highest number of a release of a channel that any of them serves or
+	// refused.
+	Newest(c wire.Channel) int64
+}
+
 // Term is the leadership under which everything is written. Package leader implements it.
 type Term interface {
 	// Fence is the condition of every write.
@@ -72,6 +82,8 @@ type Config struct {
 	ControlCache *watchcache.Cache
 	// Gate is the rollout.
 	Gate Gate
+	// Fleet is asked before a number is given; without it the store alone is believed.
+	Fleet Fleet
 	// Signer signs manifests and bases.
 	Signer ed25519.PrivateKey
 	// Trust are the keys whose manifests are believed when the documents at the head are

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"math"
 	"testing"
 
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry/memory"
@@ -74,4 +75,39 @@ func TestAbandonAfterRestore(t *testing.T) {
 			edge.Close()
 		}
 	}
+}
+
+// spoken is a fleet that says what a test wants.
+type spoken struct {
+	heard  bool
+	newest int64
+}
+
+func (s *spoken) Heard() bool               { return s.heard }
+func (s *spoken) Newest(wire.Channel) int64 { return s.newest }
+
+// TestNumbersThatServersKnow checks that no number is given before the fleet was heard, none
+// that it knows, and that nobody can use numbers up.
+func TestNumbersThatServersKnow(t *testing.T) {
+	fleet := &spoken{}
+	h := memoryHarness(t, func(c *Config) { c.Fleet = fleet })
+	h.settle() // The genesis release waits for nobody.
+	h.putSite(active("acme", "a.test", 1))
+	h.settle()
+	numbered := func(want int64) {
+		t.Helper()
+		if got := h.head(wire.Routine).GetLastNumber(); got != want {
+			t.Errorf("the last number is %d, want %d", got, want)
+		}
+	}
+	numbered(1)
+	fleet.heard, fleet.newest = true, 40
+	h.settle()
+	numbered(41)
+	h.checkPublished(wire.Routine)
+	fleet.newest = math.MaxInt64
+	h.putSite(active("acme", "a.test", 2))
+	h.settle()
+	numbered(42)
+	h.checkPublished(wire.Routine)
 }

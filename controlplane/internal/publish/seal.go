@@ -24,7 +24,7 @@ func (w *worker) seal(ctx context.Context, b batch) error {
 	if err != nil {
 		return err
 	}
-	number := w.head.GetLastNumber() + 1
+	number := w.nextNumber()
 	m := &manifest{number: number, parent: w.head.GetRelease(), changes: b.changes, hash: w.books.hash}
 	count := int64(len(w.books.docs))
 	rec := &edgev1.Manifest{

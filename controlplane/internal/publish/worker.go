@@ -104,8 +104,11 @@ func (w *worker) step(ctx context.Context) (time.Duration, error) {
 		// A base takes room for a moment, and lets pruning make more.
 		return quotaInterval, w.note(ctx, w.keepBase(ctx))
 	}
-	if batch, ok := w.choose(); ok {
-		return 0, w.note(ctx, w.seal(ctx, batch))
+	may := w.mayNumber()
+	if may {
+		if batch, ok := w.choose(); ok {
+			return 0, w.note(ctx, w.seal(ctx, batch))
+		}
 	}
 	wait, err := w.moveCursor(ctx)
 	if err := w.note(ctx, err); err != nil {
@@ -114,8 +117,11 @@ func (w *worker) step(ctx context.Context) (time.Duration, error) {
 	if err := w.note(ctx, w.keepBase(ctx)); err != nil {
 		return 0, err
 	}
-	if len(w.sweeping) > 0 {
+	switch {
+	case len(w.sweeping) > 0:
 		return 0, nil
+	case !may:
+		return min(wait, hearing), nil
 	}
 	return wait, nil
 }

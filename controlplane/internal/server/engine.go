@@ -43,7 +43,7 @@ func newEngine(ctx context.Context, r *rooms, s *services) (*engine, error) {
 	}
 	sealing := publish.Config{
 		Registry: r.registry, RegistryCache: r.state, Edge: r.edge, ControlCache: r.control, Gate: e.driver,
-		Signer: r.keys.signer, Trust: s.trust, Clock: r.day, Logger: r.log,
+		Fleet: numbers{s.fleet, s.codes(), r.machine}, Signer: r.keys.signer, Trust: s.trust, Clock: r.day, Logger: r.log,
 	}
 	pruning := prune.Config{Edge: r.edge, Control: r.control, Trust: s.trust, Clock: r.machine, Logger: r.log}
 	if r.cfg.PruneFast {
