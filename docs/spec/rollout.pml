@@ -201,14 +201,17 @@ inline pass() {
 }
 
 inline convict() {
-	parent(arg, c);
-	n = arg;
+	if
+	:: stage[arg] == 2*WAVES -> c = lkg /* behind the gates all goes that did not soak */
+	:: else -> parent(arg, c)
+	fi;
+	n = c + 1;
 	do
 	:: n <= last ->
 		if
 		:: phase[n] == ALIVE ->
 			phase[n] = ABANDONED;
-			/* what stood on it hurt nobody, and is sealed anew */
+			/* what went with it hurt nobody, and is sealed anew */
 			where[brings[n]] = (n == arg -> QUARANTINED : DESIRED)
 		:: else -> skip
 		fi;
@@ -220,7 +223,7 @@ inline convict() {
 	do
 	:: d < DCS ->
 		if
-		:: target[d] >= arg ->
+		:: target[d] > c ->
 #ifndef KEEPTARGETS
 			target[d] = c; sequence[d]++
 #else
