@@ -17,7 +17,7 @@ import (
 
 // Config says how to elect. The zero value works.
 type Config struct {
-	// TTL is how long a dead leader keeps others out; zero means 5 s. Stores count leases
+	// TTL is how long a dead leader keeps others out; zero means 3 s. Stores count leases
 	// in seconds.
 	TTL time.Duration
 	// Clock drives the lease. Nil means the real one.
@@ -31,7 +31,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.TTL <= 0 {
-		c.TTL = 5 * time.Second
+		c.TTL = 3 * time.Second
 	}
 	if c.Clock == nil {
 		c.Clock = clockwork.NewRealClock()
@@ -52,7 +52,7 @@ func (c Config) withDefaults() Config {
 // trust is the part of the lease's time, counted from when it was last asked to be
 // renewed, in which a leader leads. The rest is for its function to stop in, and for clocks
 // that run at different speeds.
-func (c Config) trust() time.Duration { return c.TTL * 2 / 3 }
+func (c Config) trust() time.Duration { return c.TTL * 5 / 6 }
 
 // Elector is one candidate. Its methods may be called concurrently, but Run only once at a
 // time.

@@ -204,7 +204,7 @@ func TestCutOffLeaderStopsFirst(t *testing.T) {
 	next := start(t, store, "next", leader.Config{TTL: ttl, Clock: clock})
 
 	p.cut.Store(true)
-	clock.Advance(ttl*2/3 - time.Millisecond)
+	clock.Advance(ttl*5/6 - time.Millisecond)
 	select {
 	case <-old.ended:
 		t.Fatal("stopped although the lease could be trusted")
