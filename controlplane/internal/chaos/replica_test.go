@@ -46,7 +46,9 @@ func (w *world) addReplica(name string, edge *cluster) *replica {
 		"etcd-username":         "breakwater",
 		"etcd-password-file":    w.file("breakwater.password"),
 		"dns-resolver":          w.dns.address,
-		"fleet-file":            w.file("fleet.json"),
+	}
+	if fleet := w.file("fleet.json"); exists(fleet) {
+		settings["fleet-file"] = fleet
 	}
 	if edge != w.etcd {
 		settings["edge-etcd-endpoints"] = strings.Join(edge.linked(name), ",")
@@ -74,6 +76,11 @@ func (w *world) addReplica(name string, edge *cluster) *replica {
 	r.process = newProcess(w.t, w.dir, name, "breakwaterd", env, args...)
 	w.replicas = append(w.replicas, r)
 	return r
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 func (w *world) file(name string) string { return filepath.Join(w.dir, name) }

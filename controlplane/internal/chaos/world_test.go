@@ -31,12 +31,15 @@ type world struct {
 type options struct {
 	// separateEdge gives data centers a cluster of their own.
 	separateEdge bool
+	// simulated has the built-in data centers, whose servers the test simulates in place of
+	// real ones; see [world.simulate].
+	simulated bool
 }
 
 // newWorld starts an installation and waits until it is ready.
 func newWorld(t *testing.T, o options) *world {
 	t.Helper()
-	w := prepare(t)
+	w := prepare(t, o)
 	edge := w.etcd
 	if o.separateEdge {
 		edge = startCluster(t, w.net, w.dir, w.ca, "edge-etcd", 1)
@@ -50,8 +53,10 @@ func newWorld(t *testing.T, o options) *world {
 	w.replicas[0].start()
 	w.replicas[0].awaitReady()
 	w.replicas[1].start()
-	for _, dc := range dataCenters {
-		w.addEdge(dc, edge).start()
+	if !o.simulated {
+		for _, dc := range dataCenters {
+			w.addEdge(dc, edge).start()
+		}
 	}
 	w.replicas[1].awaitReady()
 	b, err := os.ReadFile(filepath.Join(w.dir, "operator.token"))
@@ -59,34 +64,44 @@ func newWorld(t *testing.T, o options) *world {
 		t.Fatal(err)
 	}
 	w.operator = strings.TrimSpace(string(b))
-	w.awaitFleet()
+	if !o.simulated {
+		w.awaitFleet()
+	}
 	return w
 }
 
 // prepare makes certificates and keys, and starts the registry's etcd and a resolver.
-func prepare(t *testing.T) *world {
+func prepare(t *testing.T, o options) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), net: newNetwork(t)}
 	ca := filepath.Join(w.dir, "ca")
 	w.ca = filepath.Join(ca, "ca.pem")
 	must(t, w.dir, "breakwaterd", "server-cert", "--ca-dir", ca, "--host", "127.0.0.1,localhost", "--name", "listener", "--out", w.dir)
 	must(t, w.dir, "breakwaterd", "public-key", "--signing-key-file", filepath.Join(w.dir, "manifest.key"), "--out", filepath.Join(w.dir, "trust.pem"))
-	var fleet []map[string]any
-	for _, dc := range dataCenters {
-		must(t, w.dir, "breakwaterd", "edge-cert", "--ca-dir", ca, "--dc", dc, "--server", strings.ToLower(dc)+"-1", "--out", w.dir)
-		fleet = append(fleet, map[string]any{"code": dc, "city": dc, "country": "NL", "latitude": 1, "longitude": 1})
-	}
-	text, err := json.Marshal(fleet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(w.dir, "fleet.json"), text, 0o600); err != nil {
-		t.Fatal(err)
+	if !o.simulated {
+		w.realServers()
 	}
 	w.dns = startResolver(t)
 	w.etcd = startCluster(t, w.net, w.dir, w.ca, "etcd", 3)
 	w.etcd.secure()
 	return w
+}
+
+// realServers makes certificates of one server in each data center, and the list of them.
+func (w *world) realServers() {
+	w.t.Helper()
+	var fleet []map[string]any
+	for _, dc := range dataCenters {
+		must(w.t, w.dir, "breakwaterd", "edge-cert", "--ca-dir", filepath.Dir(w.ca), "--dc", dc, "--server", strings.ToLower(dc)+"-1", "--out", w.dir)
+		fleet = append(fleet, map[string]any{"code": dc, "city": dc, "country": "NL", "latitude": 1, "longitude": 1})
+	}
+	text, err := json.Marshal(fleet)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(w.file("fleet.json"), text, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // awaitFleet waits until every data center reports to the leader.
