@@ -69,11 +69,14 @@ func (e *Engine) SiteDeleted(tx Tx, site string) error {
 		e.rules.giveUpMove(tx, "")
 		tx.Work()
 	}
+	if _, ok := rec.GetSites()[site]; !ok {
+		return nil
+	}
 	e.rules.lapsed(tx, site)
 	if e.rules.site(rec, site).GetNextPlan() != e.rules.plans.Cheapest() {
 		e.rules.cancel(tx, site)
-		tx.Work()
 	}
+	tx.Work()
 	return nil
 }
 

@@ -91,14 +91,16 @@ func TestCrashAnywhere(t *testing.T) {
 	}
 	t.Log(len(points), "points:", want)
 	for at := range points {
-		got, _ := tell(func(n int, _ string) error {
-			if n == at+1 {
-				return errLost
+		for _, fault := range []error{errLost, errBroken} {
+			got, _ := tell(func(n int, _ string) error {
+				if n == at+1 {
+					return fault
+				}
+				return nil
+			})
+			if got != want {
+				t.Errorf("%v %s (%d): %s; want %s", fault, points[at], at, got, want)
 			}
-			return nil
-		})
-		if got != want {
-			t.Errorf("a crash %s (%d): %s; want %s", points[at], at, got, want)
 		}
 	}
 	for seed := range uint64(20) { // Many crashes in one life.

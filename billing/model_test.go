@@ -58,7 +58,10 @@ func newLife(t *testing.T, rt *rapid.T) *life {
 	l.shop = newShop(rt, l.sites...)
 	l.shop.check, l.shop.lowered = l.stored, l.lowered
 	l.shop.setFault(func(string) error {
-		if l.dice.IntN(100) < l.faults {
+		switch n := l.dice.IntN(100); {
+		case n < l.faults/4:
+			return errBroken
+		case n < l.faults:
 			return errLost
 		}
 		return nil
@@ -127,7 +130,7 @@ func (l *life) refusal(err error) {
 	var unknown *UnknownPlanError
 	switch {
 	case err == nil, errors.As(err, &state), errors.As(err, &unknown), errors.Is(err, ErrChangeInProgress),
-		errors.Is(err, ErrPaymentMethodRequired), errors.Is(err, ErrQuoteStale), errors.Is(err, ErrQuoteExpired), errors.Is(err, errLost):
+		errors.Is(err, ErrPaymentMethodRequired), errors.Is(err, ErrQuoteStale), errors.Is(err, ErrQuoteExpired), errors.Is(err, ErrRetry):
 	default:
 		l.rt.Fatalf("%v", err)
 	}

@@ -73,7 +73,7 @@ func (r *rules) observeSubscription(tx Tx, s *snapshot, req request) error {
 		return r.end(tx, Canceled)
 	case sub == nil:
 		if m := rec.GetMove(); s.none && m.GetSubmitted() && rec.GetSubscription() == "" {
-			return r.failed(tx, "The payment provider could not be reached.")
+			m.Submitted = false // The call had no effect: it is made again, with another key.
 		}
 		return nil
 	case rec.GetSubscription() == "" && sub.Status.Over():

@@ -33,6 +33,9 @@ func (r *rules) observeMove(tx Tx, s *snapshot) error {
 		// The update has lapsed, and its invoice must not be paid any more.
 		r.giveUpMove(tx, "The payment was not made in time.")
 		return nil
+	case invoice == nil && m.GetFailure() == "" && !m.GetAbandon():
+		m.Submitted = false // The call had no effect: it is made again, with another key.
+		return nil
 	case invoice != nil && m.GetFailure() == "":
 		m.Failure = invoice.Failure
 	}
@@ -50,7 +53,8 @@ func (r *rules) observeFirst(tx Tx, sub *Subscription) error {
 		return r.failed(tx, "The payment did not go through.")
 	case sub.Status != Incomplete:
 		return r.paid(tx, sub.PeriodEnd)
-	case m.GetTried():
+	case m.GetTried(), sub.Latest != nil && sub.Latest.Attempts > 0:
+		m.Tried = true
 		r.awaitPayment(tx, sub.Latest)
 	}
 	return nil

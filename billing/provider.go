@@ -20,8 +20,9 @@ const Currency = "usd"
 // request within 24 hours they change nothing more and return the first answer, whatever
 // happened in between. A caller therefore stores key and request before the first call.
 // An answer always shows the state after the call. Methods may be called concurrently and
-// end with their context; [PaymentError], [ErrNotFound], [ErrRefused] and [ErrRetry] tell
-// what became of a call, and every other error leaves it unknown, as [ErrRetry] does.
+// end with their context; [PaymentError], [ErrNotFound], [ErrRefused], [ErrSpent]
+// and [ErrRetry] tell what became of a call, and every other error leaves it unknown, as
+// [ErrRetry] does.
 type Provider interface {
 	// Customers.
 

@@ -133,12 +133,16 @@ func (r *rules) take(tx Tx, asked *storev1.BillingRecord, s *snapshot) error {
 // forget ends a call whose key may be forgotten at the provider: what came of it is found out
 // by asking.
 func (r *rules) forget(rec *storev1.BillingRecord) {
-	if operation(rec.GetCall().GetOperation()) == opCredit {
-		if req, err := callRequest(rec); err == nil {
-			for _, c := range rec.GetCredits() {
-				c.Unsure = c.GetUnsure() || c.GetId() == req.Credit
-			}
+	switch req, err := callRequest(rec); operation(rec.GetCall().GetOperation()) {
+	case opCredit:
+		for _, c := range rec.GetCredits() {
+			c.Unsure = c.GetUnsure() || err == nil && c.GetId() == req.Credit
 		}
+	case opPay:
+		if m := rec.GetMove(); m != nil && err == nil && m.GetInvoice() == req.Invoice {
+			m.Tried = false
+		}
+	default:
 	}
 	rec.Call, rec.Refetch = nil, true
 }
@@ -163,6 +167,11 @@ func (run *settling) call(ctx context.Context, rec *storev1.BillingRecord) error
 		return run.finish(ctx, rec, func(tx Tx) error { return run.rules.answered(tx, op, req, a) })
 	case errors.As(err, &declined):
 		return run.finish(ctx, rec, func(tx Tx) error { return run.rules.declined(tx, op, declined) })
+	case errors.Is(err, ErrSpent):
+		return run.finish(ctx, rec, func(tx Tx) error {
+			run.rules.forget(tx.Record())
+			return nil
+		})
 	case errors.Is(err, ErrRefused), errors.Is(err, ErrNotFound):
 		return run.refuse(ctx, rec, op, req, err)
 	}

@@ -179,7 +179,7 @@ func (s *shop) settle() {
 		if err == nil && (again.IsZero() || again.After(s.clock.Now())) {
 			return
 		}
-		if err != nil && !errors.Is(err, errLost) {
+		if err != nil && !errors.Is(err, ErrRetry) {
 			s.t.Fatalf("settling: %v", err)
 		}
 	}
@@ -193,7 +193,7 @@ func (s *shop) pass(d time.Duration) {
 	for range 2000 {
 		s.settle()
 		again, err := s.engine.Settle(context.Background(), account)
-		if err != nil && !errors.Is(err, errLost) {
+		if err != nil && !errors.Is(err, ErrRetry) {
 			s.t.Fatal(err)
 		}
 		if err != nil || again.IsZero() || again.After(end) {

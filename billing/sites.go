@@ -53,7 +53,6 @@ func (r *rules) lapse(rec *storev1.BillingRecord, domain string, now time.Time) 
 func (r *rules) lapsed(tx Tx, domain string) {
 	if r.lapse(tx.Record(), domain, tx.Now()) {
 		tx.Audit(resource(domain), fmt.Sprintf("fell to plan %s: the period is over", r.site(tx.Record(), domain).GetPlan()))
-		tx.Work()
 	}
 }
 

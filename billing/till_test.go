@@ -70,7 +70,10 @@ func (p *till) now() time.Time { return p.clock.Now().Truncate(time.Second) }
 // change is a call that changes something, under a key.
 func tillChange[T any](p *till, key, op, request string, fn func() (T, error)) (T, error) {
 	var none T
-	if err := p.fault("before " + op); err != nil {
+	if err := p.fault("before " + op); errors.Is(err, errBroken) {
+		p.keys[key] = tillAnswer{request: op + request, made: p.clock.Now(), err: ErrSpent}
+		return none, ErrRetry
+	} else if err != nil {
 		return none, err
 	}
 	p.catchUp()
@@ -86,8 +89,11 @@ func tillChange[T any](p *till, key, op, request string, fn func() (T, error)) (
 	p.calls = append(p.calls, op)
 	value, err := fn()
 	p.keys[key] = tillAnswer{request: op + request, made: p.clock.Now(), value: value, err: err}
-	if err2 := p.fault("after " + op); err2 != nil {
-		return none, err2
+	if lost := p.fault("after " + op); errors.Is(lost, errBroken) {
+		p.keys[key] = tillAnswer{request: op + request, made: p.clock.Now(), err: ErrSpent}
+		return none, ErrRetry
+	} else if lost != nil {
+		return none, lost
 	}
 	return value, err
 }
@@ -95,7 +101,7 @@ func tillChange[T any](p *till, key, op, request string, fn func() (T, error)) (
 func tillRead[T any](p *till, op string, fn func() (T, error)) (T, error) {
 	var none T
 	if err := p.fault("read " + op); err != nil {
-		return none, err
+		return none, ErrRetry
 	}
 	p.catchUp()
 	return fn()
@@ -604,6 +610,11 @@ func (p *till) total() (cents int64) {
 	return cents
 }
 
-var errLost = errors.New("the answer was lost")
+// Faults: an answer that is lost, and a call that fails under its key for ever, before or after
+// it did its work. A read answers neither.
+var (
+	errLost   = fmt.Errorf("%w: the answer was lost", ErrRetry)
+	errBroken = fmt.Errorf("%w: internal error", ErrRetry)
+)
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
