@@ -68,12 +68,13 @@ func (cp *ControlPlane) Converged() {
 func (cp *ControlPlane) divergence() string {
 	cp.t.Helper()
 	op := cp.REST(cp.Operator)
-	hashes := map[string]string{}
+	hashes, live := map[string]string{}, map[string]int64{}
 	for _, ch := range op.Get("/v1/channels").Objects("channels") {
 		name := strings.TrimPrefix(ch.Text("name"), "channels/")
 		if ch.Int("head") != ch.Int("live") {
 			return fmt.Sprintf("channel %s: head %d, live %d", name, ch.Int("head"), ch.Int("live"))
 		}
+		live[name] = ch.Int("live")
 		hashes[name] = op.Get(fmt.Sprintf("/v1/%s/releases/%d", ch.Text("name"), ch.Int("live"))).Text("stateHash")
 	}
 	servers := cp.Servers()
@@ -87,8 +88,8 @@ func (cp *ControlPlane) divergence() string {
 		}
 		for channel, want := range hashes {
 			if got := s.Text("stateHashes." + channel); got != want || want == "" {
-				return fmt.Sprintf("%s serves %s release %s with hash %q, want %q",
-					name, channel, s.Text("releases."+channel), got, want)
+				return fmt.Sprintf("%s serves release %s of %s with hash %q, and %d is live with %q; detail %q",
+					name, s.Text("releases."+channel), channel, got, live[channel], want, s.Text("detail"))
 			}
 		}
 	}

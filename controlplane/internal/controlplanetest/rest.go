@@ -162,7 +162,7 @@ func (c *REST) Get(path string) JSON {
 }
 
 // busy is how long a machine may be too busy to answer.
-const busy = 20 * time.Second
+const busy = time.Minute
 
 // Stream reads the lines of a stream until it ends, or until visit returns false.
 func (c *REST) Stream(path string, visit func(result JSON) bool) {
