@@ -56,6 +56,7 @@ func (e *Engine) Revoke(tx Tx, site string) error {
 		return err
 	}
 	e.rules.setNext(rec, site, s.GetPlan(), tx.Now())
+	e.rules.agree(rec)
 	tx.Audit(resource(site), fmt.Sprintf("keeps plan %s: what was scheduled was taken back", s.GetPlan()))
 	tx.Work()
 	return nil
@@ -83,30 +84,40 @@ func (e *Engine) SiteDeleted(tx Tx, site string) error {
 // SitePurged is called in the change that purges a site: it is forgotten at once, and the next
 // renewal does not bill it.
 func (e *Engine) SitePurged(tx Tx, site string) error {
-	if err := e.SiteDeleted(tx, site); err != nil {
-		return err
-	}
 	rec := tx.Record()
+	if rec.GetMove().GetSite() == site {
+		e.rules.giveUpMove(tx, "")
+		tx.Work()
+	}
 	if _, ok := rec.GetSites()[site]; ok {
 		delete(rec.Sites, site)
 		rec.Generation++
+		e.rules.agree(rec)
 		tx.Work()
 	}
 	return nil
 }
 
 // AccountDeleted cancels everything at the end of the period, and gives up a payment that is
-// under way.
+// under way. It is told to the audit log once, for all sites.
 func (e *Engine) AccountDeleted(tx Tx) error {
-	rec := tx.Record()
+	rec, now := tx.Record(), tx.Now()
 	if rec.GetMove() != nil {
 		e.rules.giveUpMove(tx, "")
 		tx.Work()
 	}
+	cancelled := 0
 	for _, site := range slices.Sorted(maps.Keys(rec.GetSites())) {
-		if err := e.SiteDeleted(tx, site); err != nil {
-			return err
+		e.rules.lapse(rec, site, now)
+		if e.rules.site(rec, site).GetNextPlan() != e.rules.plans.Cheapest() {
+			e.rules.setNext(rec, site, e.rules.plans.Cheapest(), now)
+			cancelled++
 		}
+	}
+	if cancelled > 0 {
+		e.rules.agree(rec)
+		tx.Audit(billingResource, fmt.Sprintf("all that was paid for falls to plan %s with the period: %d sites", e.rules.plans.Cheapest(), cancelled))
+		tx.Work()
 	}
 	return nil
 }
@@ -114,6 +125,7 @@ func (e *Engine) AccountDeleted(tx Tx) error {
 func (r *rules) cancel(tx Tx, site string) {
 	rec := tx.Record()
 	r.setNext(rec, site, r.plans.Cheapest(), tx.Now())
+	r.agree(rec)
 	tx.Audit(resource(site), fmt.Sprintf("falls to plan %s %s", r.plans.Cheapest(), when(rec.GetSites()[site])))
 }
 

@@ -68,6 +68,7 @@ func (e *Engine) Change(tx Tx, site, plan, quote string) error {
 		e.rules.setNext(rec, site, plan, now)
 		tx.Audit(resource(site), fmt.Sprintf("falls to plan %s %s", plan, when(rec.GetSites()[site])))
 	}
+	e.rules.agree(rec)
 	tx.Work()
 	return nil
 }
@@ -157,7 +158,6 @@ func (r *rules) upgrade(tx Tx, site, plan string, prorate time.Time) {
 		ExpireTime:    stamp(expires),
 		Subscription:  rec.GetSubscription(),
 	}
-	r.agree(rec)
 	tx.Audit(resource(site), fmt.Sprintf("asked for plan %s, which is being charged", plan))
 }
 

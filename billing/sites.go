@@ -57,7 +57,7 @@ func (r *rules) lapsed(tx Tx, domain string) {
 }
 
 // setNext sets which plan the next renewal bills for a site. What the provider has so far is
-// remembered until it agrees, see [rules.agree].
+// remembered until it agrees: [rules.agree] follows, once all is decided.
 func (r *rules) setNext(rec *storev1.BillingRecord, domain, plan string, now time.Time) {
 	s := r.site(rec, domain)
 	if s.GetRenewalPlan() == "" {
@@ -74,7 +74,6 @@ func (r *rules) setNext(rec *storev1.BillingRecord, domain, plan string, now tim
 	s.Failure = ""
 	r.put(rec, domain, s)
 	rec.Generation++
-	r.agree(rec)
 }
 
 // setPlan sets what a site is entitled to by what is paid; [rules.entitle] follows.
