@@ -4,6 +4,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
+
+	stripego "github.com/stripe/stripe-go/v76"
 
 	"github.com/breakwater-cdn/breakwater/billing"
 	"github.com/breakwater-cdn/breakwater/billing/stripe/stripetest"
@@ -15,15 +18,17 @@ func TestCardOfASessionIsAdopted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	enter := func(key, last4 string) {
+	enter := func(key, last4 string) string {
 		t.Helper()
 		session, err := w.CheckoutSession(t.Context(), key, c.ID, "https://a.example/ok", "https://a.example/no")
 		if err != nil || session.URL == "" || session.Expires.IsZero() {
 			t.Fatalf("%+v, %v", session, err)
 		}
-		if _, err := w.fake.CompleteCheckout(c.ID, stripetest.Card{Last4: last4}); err != nil {
+		card, err := w.fake.CompleteCheckout(c.ID, stripetest.Card{Last4: last4})
+		if err != nil {
 			t.Fatal(err)
 		}
+		return card
 	}
 	look := func(last4 string) {
 		t.Helper()
@@ -35,7 +40,7 @@ func TestCardOfASessionIsAdopted(t *testing.T) {
 		}
 	}
 	look("")
-	enter("one", "1111")
+	first := enter("one", "1111")
 	look("1111")
 	enter("two", "2222") // A new card takes the place of the old one.
 	look("2222")
@@ -43,15 +48,24 @@ func TestCardOfASessionIsAdopted(t *testing.T) {
 	if adoptions != 2 {
 		t.Errorf("the customer was changed %d times", adoptions)
 	}
-	if _, err := w.fake.AddCard(c.ID, stripetest.Card{Last4: "3333"}); err != nil {
+	// What is chosen in the portal stays chosen, also once Stripe forgot the keys.
+	if _, err := w.customers.Update(c.ID, &stripego.CustomerParams{
+		Params:          stripego.Params{Context: t.Context()},
+		InvoiceSettings: &stripego.CustomerInvoiceSettingsParams{DefaultPaymentMethod: new(first)},
+	}); err != nil {
 		t.Fatal(err)
 	}
-	look("3333") // What was chosen in the portal stays chosen.
+	w.clock.Advance(25 * time.Hour)
+	look("1111")
 	w.fake.RemoveCards(c.ID)
 	look("")
 	enter("three", "4444")
 	w.fake.RemoveCards(c.ID) // Before anybody looked.
+	sent := len(w.posts)
 	look("")
+	if len(w.posts) != sent {
+		t.Errorf("a card that is gone is adopted: %v", w.posts[sent:])
+	}
 }
 
 func TestAdoptionIsTriedAgain(t *testing.T) {

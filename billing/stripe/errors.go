@@ -97,15 +97,13 @@ func outcome(answer *stripego.Error) error {
 		// The key is wrong or lacks a permission. That is the operator's to repair, and no
 		// customer's change is to fail for it.
 		return billing.ErrRetry
-	case answer.Type == stripego.ErrorTypeIdempotency:
-		return billing.ErrRefused
 	case status == http.StatusPaymentRequired, answer.Type == stripego.ErrorTypeCard, noCard(answer):
 		return nil
 	case status == http.StatusNotFound && answer.Code == stripego.ErrorCodeResourceMissing:
 		return billing.ErrNotFound
 	case answer.Code == stripego.ErrorCodeResourceMissing && thing(answer.Param):
 		return billing.ErrNotFound
-	default:
+	default: // Also a key that came with other parameters before.
 		return billing.ErrRefused
 	}
 }
