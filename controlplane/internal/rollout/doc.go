@@ -47,27 +47,46 @@
 //
 //	a document named by a rejection      quarantine it; abandon the release that brought it
 //	  (and really changed by it)
-//	attributed, no name                  abandon the release, where a gate of it is open, or
-//	                                     in its first wave, or while it rolls, or when two
-//	                                     data centers say so; else only that data center
-//	                                     goes back, and tries again later
-//	circumstantial                       abandon the release whose gate is open there, newest
+//	attributed, no name, at its gate     abandon the release
+//	attributed, no name, behind it       in its first wave, or when two data centers say so,
+//	                                     undo the channel; else, while it rolls, abandon it,
+//	                                     and when it is live only that data center goes
+//	                                     back, and tries again later
+//	circumstantial, at a gate            abandon the release whose gate is open there, newest
 //	                                     entered first; the data center then settles: what
 //	                                     it applied in other channels waits, and harm that
 //	                                     lasts convicts the next newest
+//	circumstantial, behind the gates     in two data centers, undo every channel of which both
+//	                                     have something that did not soak; in one of the
+//	                                     first wave, abandon what still rolls there; else
+//	                                     only that data center goes back to last known good,
+//	                                     and joins again soon
 //	a server gone, others of its data    wait 5 s for its agent's post-mortem, then as above
 //	  center report
 //	a whole data center dark             wait 5 s; then its wave goes on with its other data
 //	                                     centers or, once, with the next one; a second loss
 //	                                     convicts
+//	a server that reports, is well, and  after a patience of ten bakes, at least a minute, as
+//	  neither serves nor rejects         if it were dark; a second data center convicts only
+//	                                     where nobody serves the release and most act on
+//	                                     their orders, else the gate waits, and says so
 //	more than half of the fleet silent,  nobody is convicted, nothing moves forward; servers
 //	  or the observer just started       that come back with a new incarnation bake anew
 //	a wrong hash or signature            the release waits: no document did that
 //
-// Once a release is live, harm without a rejection convicts it only when servers of two data
-// centers that have it crash (they come back with a new incarnation within the time of a
-// post-mortem) or are unhealthy: fleets restart servers, and a release is nearly always
-// soaking. A wrong conviction costs time and no version: bisection clears who is innocent.
+// A crash behind the gates is a server that comes back with a new incarnation within the time
+// of a post-mortem. One data center alone may be chance: fleets restart servers, and a release
+// is nearly always soaking.
+//
+// To undo a channel is to take it back to last known good, everywhere and at once: behind the
+// gates nobody can tell which of the releases that did not soak does it, and convicting one
+// after the other would hurt the fleet once for each. All of their changes become suspects. Of
+// a document that several of them changed the newest version is held, and the version of last
+// known good serves meanwhile. Where it is not known which channel hurt, each tries all of its
+// suspects at once before any halves: the innocent ones are back after one trial. What it
+// costs: everybody's changes of the last soak wait for that search. It costs no version, since
+// bisection clears who is innocent; only a document that is younger than last known good and
+// hurts alone has no good version, and is absent until its next one.
 //
 // A release that is abandoned without a name leaves its changes as suspects: the publisher
 // keeps these documents at their good versions and seals everything else anew. The suspects
@@ -108,7 +127,9 @@
 //  8. no bake is shorter than the policy's at the release's sealing, but those after the
 //     first wave of a release that one operator expedited and another one approved;
 //  9. when agents, reports and the leader work and nothing hurts, every release becomes
-//     LIVE, then GOOD, and every eligible data center serves it.
+//     LIVE, then GOOD, and every eligible data center serves it;
+//  10. what is abandoned for harm without a name is held or in quarantine afterwards, or is
+//     back at the version of the live chain.
 //
 // # Ownership
 //

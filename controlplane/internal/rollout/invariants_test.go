@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -18,6 +19,40 @@ func (s *sim) check(o Observation, next State, actions []Action) {
 	for _, a := range actions {
 		if t, ok := a.(SetTarget); ok {
 			s.checkMove(next, t)
+		}
+	}
+	for i := range next.Chains {
+		s.checkSuspects(&next.Chains[i], actions)
+	}
+}
+
+// checkSuspects is invariant 10: nothing that may have hurt is sealed again as if it had not.
+func (s *sim) checkSuspects(ch *Chain, actions []Action) {
+	newest := map[wire.DocumentID]wire.Sum{}
+	for _, a := range actions {
+		if r, ok := a.(Archive); ok && r.Channel == ch.Channel && r.Release.Phase == Abandoned && len(r.Release.Hurt) > 0 {
+			for _, c := range s.manifests[ch.Channel][r.Release.Number].Changes {
+				newest[c.Document] = c.New
+			}
+		}
+	}
+	quarantined := maps.Clone(s.quarantines)
+	for _, a := range actions {
+		switch a := a.(type) {
+		case PutQuarantine:
+			if _, named := newest[a.Quarantine.Document]; named && a.Quarantine.Channel == ch.Channel {
+				return // Others came with what was named, and hurt nobody.
+			}
+			quarantined[a.Quarantine.Document] = a.Quarantine
+		case RemoveQuarantine:
+			delete(quarantined, a.Document)
+		}
+	}
+	head := s.manifests[ch.Channel][ch.Head().Number].docs
+	for id, sum := range newest {
+		suspect := slices.ContainsFunc(ch.Suspects, func(x Suspect) bool { return x.Document == id && x.Bad == sum })
+		if q, held := quarantined[id]; !suspect && head[id] != sum && (!held || q.Bad != sum) {
+			s.fail("%s: %s was in a release that hurt, and is not held: %+v", ch.Channel, id, ch.Bisection)
 		}
 	}
 }
