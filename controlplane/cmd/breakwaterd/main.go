@@ -28,7 +28,7 @@ func run(ctx context.Context, args []string) int {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		devCommand(), serveCommand(), edgeCertCommand(), serverCertCommand(), publicKeyCommand(), versionCommand(), //nolint:contextcheck // cobra hands the context of ExecuteContext to the commands
+		devCommand(), serveCommand(), billingCommand(), edgeCertCommand(), serverCertCommand(), publicKeyCommand(), versionCommand(), //nolint:contextcheck // cobra hands the context of ExecuteContext to the commands
 	)
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {

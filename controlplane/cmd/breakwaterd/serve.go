@@ -15,7 +15,8 @@ func serveCommand() *cobra.Command {
 		Short: "Run the control plane in production",
 		Long: `Run the control plane: the API and, while this replica leads, the engine that carries
 changes to the edge. Every setting may be a flag, a BREAKWATER_* variable or a line of one
-YAML file, in this order of precedence. Secrets come from files, never from flags.`,
+YAML file, in this order of precedence. Secrets come from files, and Stripe's key perhaps from BREAKWATER_STRIPE_KEY; never from
+flags.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := settings(cmd, os.LookupEnv); err != nil {
@@ -56,6 +57,12 @@ YAML file, in this order of precedence. Secrets come from files, never from flag
 	f.StringVar(&cfg.OIDCIssuer, "oidc-issuer", "", "identity provider of people's logins")
 	f.StringVar(&cfg.OIDCClientID, "oidc-client-id", "", "audience that its ID tokens must have")
 	f.StringSliceVar(&cfg.TrustedProxies, "trusted-proxies", nil, "networks whose X-Forwarded-For is believed")
+	stripeFlags(f, &cfg.Stripe)
+	f.StringVar(&cfg.Seller, "billing-seller", "", "who sells, on printed invoices: name, address, tax number")
+	f.StringVar(&cfg.Mail.SMTPAddr, "smtp-addr", "", "mail server for letters, host:port; none are sent when left out")
+	f.StringVar(&cfg.Mail.SMTPUsername, "smtp-username", "", "user name at the mail server")
+	f.StringVar(&cfg.Mail.SMTPPasswordFile, "smtp-password-file", "", "file with the password")
+	f.StringVar(&cfg.Mail.From, "smtp-from", "", "the sender's address, such as \"Example CDN <billing@example.com>\"")
 	f.StringVar(&cfg.StatusFile, "status-file", "", "where the public status is written as a signed file; status.json in the data directory when left out")
 	f.StringVar(&cfg.FleetFile, "fleet-file", "", "the data centers (JSON); the built-in list when left out")
 	f.StringVar(&cfg.OTLPEndpoint, "otlp-endpoint", "", "where traces are sent (OTLP over gRPC); none when left out")
