@@ -16,7 +16,7 @@
 // A bug bites when a server takes a new version of a document whose name matches. What a
 // server serves already is left alone until it is applied again, and going back to an
 // older release never bites, else nothing could be undone. A version that bit, and that a
-// restarted server finds on its disk, bites again.
+// restarted server finds on its disk, bites again. After some crashes the agent leaves it by itself.
 //
 // # Ownership
 //
