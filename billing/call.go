@@ -78,7 +78,7 @@ func (r *rules) answered(tx Tx, op operation, req request, a answer) error {
 	case opVoid, opUncollectible:
 		rec.Refetch = true
 	case opCancel:
-		rec.Strays = slices.DeleteFunc(rec.Strays, func(id string) bool { return id == req.Subscription })
+		rec.Strays = slices.DeleteFunc(rec.GetStrays(), func(id string) bool { return id == req.Subscription })
 	case opCredit:
 		rec.Credits = without(rec.GetCredits(), func(c *storev1.Credit) bool { return c.GetId() == req.Credit })
 		rec.Refetch = true
@@ -135,7 +135,7 @@ func (r *rules) refused(tx Tx, op operation, req request) error {
 		rec.SentDetails = req.DetailsNumber
 		tx.Audit(billingResource, "the payment provider refused the new billing details, and keeps the old ones")
 	case opCancel:
-		rec.Strays = slices.DeleteFunc(rec.Strays, func(id string) bool { return id == req.Subscription })
+		rec.Strays = slices.DeleteFunc(rec.GetStrays(), func(id string) bool { return id == req.Subscription })
 	case opVoid, opUncollectible, opCredit, opQuantities, opCancelAtPeriodEnd:
 	}
 	return nil
@@ -146,5 +146,5 @@ func moveOf(rec *storev1.BillingRecord) *storev1.Move {
 	if rec.GetMove() == nil {
 		return &storev1.Move{}
 	}
-	return rec.Move
+	return rec.GetMove()
 }

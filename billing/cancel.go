@@ -90,7 +90,7 @@ func (e *Engine) SitePurged(tx Tx, site string) error {
 		tx.Work()
 	}
 	if _, ok := rec.GetSites()[site]; ok {
-		delete(rec.Sites, site)
+		delete(rec.GetSites(), site)
 		rec.Generation++
 		e.rules.agree(rec)
 		tx.Work()
@@ -131,7 +131,7 @@ func (r *rules) cancel(tx Tx, site string) {
 
 // giveUpMove has the move taken back; an empty reason is that the customer wants it so.
 func (r *rules) giveUpMove(tx Tx, reason string) {
-	move := tx.Record().Move
+	move := tx.Record().GetMove()
 	if move.GetAbandon() {
 		return
 	}

@@ -110,7 +110,7 @@ func (r *rules) judge(tx Tx, overdue *Invoice, complete bool) error {
 
 // remind sends the reminder that is due.
 func (r *rules) remind(tx Tx) error {
-	st := tx.Record().Standing
+	st := tx.Record().GetStanding()
 	if st.GetState() == breakwaterv1.Billing_PAST_DUE {
 		st.Reminders = toldDegradesSoon
 		return tx.Mail(st.GetInvoice()+"-degrades-soon", "Your invoice is still unpaid", fmt.Sprintf(
@@ -126,7 +126,7 @@ func (r *rules) remind(tx Tx) error {
 // degrade begins the time in which paid sites have what free ones have; a transaction for
 // each of them follows.
 func (r *rules) degrade(tx Tx) error {
-	st := tx.Record().Standing
+	st := tx.Record().GetStanding()
 	st.State, st.Reminders = breakwaterv1.Billing_DEGRADED, toldDegraded
 	tx.Audit(billingResource, "an invoice was overdue for too long: paid sites have what free ones have until it is paid")
 	return tx.Mail(st.GetInvoice()+"-degraded", "Your sites are on free features", fmt.Sprintf(

@@ -49,6 +49,7 @@ type life struct {
 }
 
 func newLife(t *testing.T, rt *rapid.T) *life {
+	t.Helper()
 	l := &life{
 		T: t, rt: rt, sites: []string{"a.test", "b.test", "c.test"},
 		dice:   rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 7)),

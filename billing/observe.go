@@ -14,7 +14,7 @@ import (
 // often it is told. While a call is stored, s is the state after it, and req what it asked.
 func (r *rules) observe(tx Tx, s *snapshot, req request) error {
 	rec := tx.Record()
-	if rec.Seen == nil {
+	if rec.GetSeen() == nil {
 		rec.Seen = &storev1.Observation{}
 	}
 	if err := r.observeCustomer(tx, s); err != nil {
@@ -94,7 +94,7 @@ func (r *rules) observeSubscription(tx Tx, s *snapshot, req request) error {
 	if sub.Status.Over() {
 		return r.ended(tx, sub)
 	}
-	seen := rec.Seen
+	seen := rec.GetSeen()
 	if !sub.PeriodStart.Equal(at(seen.GetPeriodStart())) {
 		rec.Generation++
 	}
@@ -127,12 +127,12 @@ func (r *rules) adopt(tx Tx, sub *Subscription) {
 	rec := tx.Record()
 	rec.Subscription = sub.ID
 	rec.Seen = &storev1.Observation{
-		Time:          rec.Seen.GetTime(),
+		Time:          rec.GetSeen().GetTime(),
 		Status:        string(sub.Status),
 		PeriodStart:   stamp(sub.PeriodStart),
 		PeriodEnd:     stamp(sub.PeriodEnd),
-		PaymentMethod: rec.Seen.GetPaymentMethod(),
-		Balance:       rec.Seen.GetBalance(),
+		PaymentMethod: rec.GetSeen().GetPaymentMethod(),
+		Balance:       rec.GetSeen().GetBalance(),
 	}
 	if m := rec.GetMove(); m != nil && m.GetSubscription() == "" && same(sub.Quantities, m.GetAfter()) {
 		m.Submitted = true

@@ -44,7 +44,7 @@ func (r *rules) observeMove(tx Tx, s *snapshot) error {
 
 // observeFirst takes in what became of the first invoice of a subscription.
 func (r *rules) observeFirst(tx Tx, sub *Subscription) error {
-	m := tx.Record().Move
+	m := tx.Record().GetMove()
 	if sub.Latest != nil && m.GetInvoice() == "" {
 		m.Invoice = sub.Latest.ID
 	}
@@ -63,7 +63,7 @@ func (r *rules) observeFirst(tx Tx, sub *Subscription) error {
 // awaitPayment takes in why an invoice is not paid: the customer must do something, or it was
 // declined and is taken back.
 func (r *rules) awaitPayment(tx Tx, invoice *Invoice) {
-	m := tx.Record().Move
+	m := tx.Record().GetMove()
 	m.ActionUrl, m.ActionSecret = "", ""
 	switch {
 	case invoice == nil || invoice.State != breakwaterv1.Invoice_OPEN || m.GetAbandon():
@@ -82,7 +82,7 @@ func (r *rules) awaitPayment(tx Tx, invoice *Invoice) {
 // given up keeps to what the site was to have next, from the end of the period on.
 func (r *rules) paid(tx Tx, end time.Time) error {
 	rec := tx.Record()
-	m := rec.Move
+	m := rec.GetMove()
 	rec.Move = nil
 	rec.Generation++
 	state, ok, err := tx.Site(m.GetSite())

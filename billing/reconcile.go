@@ -72,7 +72,7 @@ func (e *Engine) Reconcile(ctx context.Context, account string, repair bool) ([]
 func changes(before, after *storev1.BillingRecord) bool {
 	a, b := proto.CloneOf(before), proto.CloneOf(after)
 	a.ReconcileTime, b.ReconcileTime = nil, nil
-	if a.Seen != nil && b.Seen != nil {
+	if a.GetSeen() != nil && b.GetSeen() != nil {
 		a.Seen.Time, b.Seen.Time = nil, nil
 	}
 	return !proto.Equal(a, b)

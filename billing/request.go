@@ -62,7 +62,7 @@ func (r *rules) begin(tx Tx, s step) error {
 			return err
 		}
 	case opCreateSubscription, opUpgrade:
-		m := rec.Move
+		m := rec.GetMove()
 		before, after := r.quantities(rec, m)
 		m.Before, m.After, m.Submitted = before, after, true
 		thing = m.GetId()

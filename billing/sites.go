@@ -26,7 +26,7 @@ func (r *rules) site(rec *storev1.BillingRecord, domain string) *storev1.SiteSub
 func (r *rules) put(rec *storev1.BillingRecord, domain string, s *storev1.SiteSubscription) {
 	free := r.plans.Cheapest()
 	if s.GetPlan() == free && s.GetNextPlan() == free && s.GetEntitledPlan() == "" && s.GetFailure() == "" {
-		delete(rec.Sites, domain)
+		delete(rec.GetSites(), domain)
 		return
 	}
 	if rec.Sites == nil {
