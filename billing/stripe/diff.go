@@ -10,7 +10,7 @@ import (
 type Diff struct {
 	Changes []Change
 	// WebhookSecret signs the events of a webhook endpoint that was made; Stripe tells it
-	// this once. Empty where none was made.
+	// this once, and shows it in its dashboard. Empty where none was made.
 	WebhookSecret Secret
 }
 
