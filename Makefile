@@ -83,7 +83,8 @@ microbench: ## Run the packages' own benchmarks (one: PKG=./controlplane/interna
 
 .PHONY: fail-small
 fail-small: ## Print the figures of docs/fail-small.md (ROUNDS=10)
-	@BREAKWATER_FIGURES=$(or $(ROUNDS),10) $(GO) test -count 1 -timeout 30m -v -run '^TestFigures$$' ./controlplane/internal/incidents
+	@BREAKWATER_FIGURES=$(or $(ROUNDS),10) $(GO) test -count 1 -timeout 60m -v -p 1 -run '^TestFigures$$' \
+		./controlplane/internal/incidents ./controlplane/internal/chaos
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a while (FUZZTIME=30s)
@@ -95,8 +96,10 @@ soak: ## Run the tests in full size (model tests: RAPID_CHECKS=100000)
 		$(GO) test -count 1 -timeout $(or $(TIMEOUT),6h) $(or $(PKG),./...)
 
 .PHONY: chaos
-chaos: ## Hurt a real installation with random faults (DURATION=10m, SEED=n)
-	@BREAKWATER_CHAOS=$(or $(DURATION),10m) BREAKWATER_CHAOS_SEED=$(SEED) \
+chaos: ## Hurt a real installation with random faults (DURATION=10m, SEED=n, FAULT=text)
+	@command -v strace >/dev/null || apt-get install -y -qq --no-install-recommends strace >/dev/null || \
+		echo 'chaos: no disk will be slow without strace, which could not be installed' >&2
+	@BREAKWATER_CHAOS=$(or $(DURATION),10m) BREAKWATER_CHAOS_SEED=$(SEED) BREAKWATER_CHAOS_FAULT='$(FAULT)' \
 		$(GO) test -count 1 -timeout 24h -v -run '^TestChaos$$' ./controlplane/internal/chaos
 
 ##@ Change
