@@ -45,11 +45,12 @@
 // # What crashes it later
 //
 // At every start after a crash, the crash is counted against what served of every channel,
-// unless a release was refused for it. At three in a row, the newest generation among those
-// that have so many is left for the newest of a release before it, and its release refused,
-// with the time after which the server crashed; should the server crash on, the next crash is
-// blamed on the next newest. A channel whose generation changes begins at zero. After four
-// that were left, it keeps what it has: then the cause is another one. A process that has
+// unless a release was refused for it. At three in a row, the newest generation of all is
+// left for that of a release before it, and its release refused, with the time after which
+// the server crashed; should the server crash on, the next crash is blamed on the next
+// newest. A channel whose generation changes begins at zero; where something new comes with
+// every start, six in a row are enough for what is older. After four generations that were
+// left, the server keeps what it has: then the cause is another one. A process that has
 // served well for [Config.CrashWindow] ends the row. All this is kept in the store, so it
 // needs nobody else: a server that lives too short to hear an order comes back by itself. A
 // machine that starts anew is not counted, since power cuts look the same; the control plane

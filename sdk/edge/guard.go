@@ -148,20 +148,11 @@ func (a *Agent) breakLoop(last store.Stop) error {
 	if a.last.excused {
 		return nil
 	}
-	var worst store.Generation
-	for c, times := range a.last.times {
-		head, ok := a.store.Head(c)
-		if !ok || times < maxCrashes || head.Order < worst.Order {
-			continue
-		}
-		if _, ok := a.store.Before(c, head.Release); ok {
-			worst = head
-		}
-	}
-	if worst.Seq == 0 {
+	worst, found := a.suspect()
+	if !found {
 		return nil
 	}
-	if times, err := a.store.GivenUp(); err != nil || times > maxGivenUp {
+	if times, err := a.store.GivenUp(maxCrashes - 1); err != nil || times > maxGivenUp {
 		if err == nil {
 			a.cfg.Logger.Error("edge: this server crashes whatever it serves, and keeps that now")
 		}
@@ -187,6 +178,34 @@ func (a *Agent) breakLoop(last store.Stop) error {
 			return err
 		}
 	}
+}
+
+// suspect returns the newest generation of all, where enough crashes are counted against it:
+// one that came after some of the crashes has its own to show first. Where something new
+// comes with every start, it returns the newest one that was there for twice as many.
+func (a *Agent) suspect() (worst store.Generation, found bool) {
+	newest := uint64(0)
+	for _, c := range wire.Channels() {
+		if head, ok := a.store.Head(c); ok && a.replaceable(head) {
+			newest = max(newest, head.Order)
+		}
+	}
+	for c, times := range a.last.times {
+		head, ok := a.store.Head(c)
+		if !ok || !a.replaceable(head) || found && head.Order < worst.Order {
+			continue
+		}
+		if times >= maxCrashes && head.Order == newest || times >= 2*maxCrashes {
+			worst, found = head, true
+		}
+	}
+	return worst, found
+}
+
+// replaceable says whether there is anything to go back to.
+func (a *Agent) replaceable(head store.Generation) bool {
+	_, ok := a.store.Before(head.Channel, head.Release)
+	return ok
 }
 
 // lasts ends the row of crashes once this process has served well for long enough.

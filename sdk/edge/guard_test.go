@@ -48,6 +48,26 @@ func TestCrashLoop(t *testing.T) {
 	w.target(wire.Routine, 2) // another target is a new order
 }
 
+// TestNewestHasItsOwnCrashes has something new come after crashes: what was there before is
+// not blamed for one more, until there are many.
+func TestNewestHasItsOwnCrashes(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.release(wire.Routine, site("a", "1"))
+	w.release(wire.Routine, site("a", "2"))
+	shield := w.release(wire.Urgent, edgetest.Doc(wire.KindShield, "a", "0"))
+	for _, body := range []string{"1", "2", "3", "4", "5", "6"} {
+		w.serves(wire.Routine, 2)
+		shield = w.release(wire.Urgent, edgetest.Doc(wire.KindShield, "a", body))
+		w.crash(1, wire.Urgent, shield)
+	}
+	w.serves(wire.Routine, 1)
+	w.serves(wire.Urgent, shield)
+	if r := w.reports.AwaitRejection(server, wire.Routine, 2); r.GetCause() != edgev1.Rejection_CRASHED {
+		t.Errorf("rejected as %v", r)
+	}
+}
+
 // TestCrashLoopEnds has a server that crashes whatever it serves.
 func TestCrashLoopEnds(t *testing.T) {
 	w := newWorld(t)

@@ -102,10 +102,18 @@ func (s *Store) Crashes() (most int) {
 	return most
 }
 
-// GivenUp counts the generations that were left for crashes, this one included. [Store.Lasted]
-// ends the row.
-func (s *Store) GivenUp() (times int, err error) {
+// GivenUp counts the generations that were left for crashes, this one included, and lowers
+// what is counted against the others to most. [Store.Lasted] ends the row.
+func (s *Store) GivenUp(most int) (times int, err error) {
 	err = s.update(func(tx *bolt.Tx) error {
+		for _, c := range wire.Channels() {
+			if v := tx.Bucket(bucketMeta).Get(crashedKey(c)); len(v) == 9 && int(v[8]) > most {
+				lower := append(slices.Clone(v[:8]), byte(most))
+				if err := tx.Bucket(bucketMeta).Put(crashedKey(c), lower); err != nil {
+					return err
+				}
+			}
+		}
 		times, err = count(tx, keyGivenUp, 0)
 		return err
 	})
