@@ -64,6 +64,11 @@ func TestBadSite(t *testing.T) {
 				if len(quarantines) != 1 || quarantines[0].Text("document") != "site/bad.test" || quarantines[0].Text("reason") == "" {
 					t.Errorf("quarantines: %v", quarantines)
 				}
+				// The owner's audit log tells of it too, and of nobody else's.
+				cp.Eventually("the owner is told", func() bool { return told(acme.Get("/v1/accounts/acme/auditEvents?pageSize=1000"), "bad.test") > 0 })
+				if n := told(other.Get("/v1/accounts/other/auditEvents?pageSize=1000"), ""); n != 0 {
+					t.Errorf("another account was told %d times", n)
+				}
 				restarts := 0
 				for name, s := range cp.Servers() {
 					n := int(s.Int("restarts"))
@@ -114,4 +119,15 @@ func harmful(t *testing.T, cp *controlplanetest.ControlPlane) map[int64]bool {
 	}
 	t.Log("releases of the routine channel:\n" + strings.Join(told, "\n"))
 	return out
+}
+
+// told counts the events of quarantines in an audit log, of one domain.
+func told(log controlplanetest.JSON, domain string) int {
+	n := 0
+	for _, e := range log.Objects("auditEvents") {
+		if e.Text("method") == "QuarantineDocument" && strings.Contains(e.Text("resource"), "/sites/"+domain) {
+			n++
+		}
+	}
+	return n
 }
