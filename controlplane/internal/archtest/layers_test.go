@@ -115,6 +115,33 @@ var rules = []rule{
 		reason:  "the rules of billing hold for any provider",
 	},
 	{
+		name: "only the server chooses who takes payments",
+		from: []string{"billing", rooms},
+		except: []string{
+			rooms + "/server", "billing/local", "billing/stripe",
+			rooms + "/payments", // Keeps the ledgers of billing/local.
+		},
+		forbid:  []string{"billing/local", "billing/stripe"},
+		catches: [2]string{rooms + "/service", "billing/local"},
+		reason:  "handlers and the engine hold the contract, so that every test may run them on either provider",
+	},
+	{
+		name: "payments do not know Stripe",
+		from: []string{rooms + "/payments"}, forbid: []string{"billing/stripe"},
+		catches: [2]string{rooms + "/payments", "billing/stripe"},
+		reason:  "webhooks are hints of any provider; the server brings who verifies them",
+	},
+	{
+		name: "what a plan allows is pure",
+		from: []string{rooms + "/entitle"},
+		forbid: []string{
+			rooms + "/registry", rooms + "/change", rooms + "/watchcache", rooms + "/payments", rooms + "/service",
+			"github.com/jonboulle/clockwork", "log/slog", "net/http", "os",
+		},
+		catches: [2]string{rooms + "/entitle", rooms + "/change"},
+		reason:  "a preview, a refusal and a fall of the plan must say the same of the same configuration",
+	},
+	{
 		// Codes themselves are free: they are the vocabulary of rpcerr.Failed.
 		name: "errors become statuses in one table",
 		from: []string{"billing", rooms},

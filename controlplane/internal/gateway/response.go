@@ -8,6 +8,7 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/jonboulle/clockwork"
+	"google.golang.org/genproto/googleapis/api/httpbody"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -29,6 +30,10 @@ func setETag(_ context.Context, w http.ResponseWriter, m proto.Message) error {
 	setRateLimit(w.Header())
 	if m == nil {
 		return nil
+	}
+	if _, page := m.(*httpbody.HttpBody); page {
+		// A page is shown by browsers: it may bring its style and nothing else.
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 	}
 	r := m.ProtoReflect()
 	fd := r.Descriptor().Fields().ByName("etag")

@@ -239,6 +239,9 @@ func TestInvoicesAndOutbox(t *testing.T) {
 	if err != nil || r.Status != http.StatusOK || !strings.HasPrefix(r.Header.Get("Content-Type"), "text/html") {
 		t.Fatalf("%d %s, %v", r.Status, r.Raw, err)
 	}
+	if !strings.HasPrefix(r.Header.Get("Content-Security-Policy"), "default-src 'none'") {
+		t.Errorf("the page may do more than be shown: %v", r.Header)
+	}
 	for _, want := range []string{"&lt;b&gt;Acme&lt;/b&gt;", "Oudegracht 1", "NL123456789B12", "$20.00"} {
 		if !strings.Contains(string(r.Raw), want) {
 			t.Errorf("the page has no %s", want)
