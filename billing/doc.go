@@ -19,32 +19,31 @@
 // entitled to now is the record's own. So there are two plans to a site, `plan` and
 // `next_plan`, and this is all that happens to them:
 //
-//	           ┌────────── declined, or given up ──────────┐
-//	           ▼                                           │
-//	steady: next = plan ── Change to a dearer plan ──▶ moving: plan holds, a Move is under way
-//	  │    ▲   ▲   ▲                                       │     ▲
-//	  │    │   │   └──── paid: plan = next = dearer ───────┘     │
-//	  │    │   └── fall_time comes: plan = next ──┐              │
-//	  │    └── Revoke: next = plan ──┐            │              │
-//	  ▼                              │            │              │
-//	falling: next < plan, until fall_time ── Change to a dearer plan: next = plan, then
+//	                Change to a dearer plan             Change to a dearer plan
+//	┌─────────────┐ ───────────────────────▶ ┌────────┐ ◀────────────────────── ┌─────────────┐
+//	│ steady      │                          │ moving │                         │ falling     │
+//	│ next = plan │ ◀─────────────────────── │        │                         │ next < plan │
+//	└─────────────┘ paid: plan = next = to   └────────┘                         └─────────────┘
+//	    │     ▲     failed: next = plan                                            ▲     │
+//	    │     └──── Revoke: next = plan; fall_time comes: plan = next ─────────────┼─────┘
+//	    └────────── Change to a cheaper plan, Cancel, SiteDeleted ─────────────────┘
 //
-// A site falls after a Change to a cheaper plan, Cancel and SiteDeleted. Revoke, and whatever
-// else raises what the next renewal bills, ends five minutes before the period does.
+// fall_time is the end of the period that is paid. Revoke, and whatever else raises what the
+// next renewal bills, ends five minutes before it.
 //
 // A change that moves money is the record's Move, of which an account has at most one:
 //
-//	asked ──▶ submitted ──▶ waiting for the customer
-//	  │          │  │           │  │
-//	  │          │  └──▶ paid ◀─┘  │      the site has its plan, from now on
-//	  │          ▼        ▲        ▼
-//	  │       declined    │    given up, or not confirmed within 23 hours, or until ten
-//	  │          │        │        │      minutes before the period ends
-//	  ▼          └────────┼────────┘
-//	dropped               │
-//	          abandoned: its invoice is voided, unless it turns out to be paid
-//	                      │
-//	                      └──▶ void: the site keeps what it had
+//	asked ──▶ submitted ──┬──────────────────────────────────────▶ paid: the site has its plan
+//	  │                   ├──▶ waiting for the customer ─────────▶ paid
+//	  │                   │        │ given up, or not confirmed in time
+//	  │                   ▼        ▼
+//	  │                declined ──▶ abandoned: the invoice is ───▶ failed: the site keeps what
+//	  │                             to be voided                   it has, and says why
+//	  │                                 └────────────────────────▶ paid, where that came first
+//	  └──▶ dropped, before it was submitted
+//
+// A customer has 23 hours to confirm a payment, and until ten minutes before the period ends,
+// so that what else was decided reaches the provider before the renewal.
 //
 // An account's standing is good; past due from a renewal's first failed attempt on, when
 // everything holds; degraded 14 days after the invoice was made, when paid sites have what

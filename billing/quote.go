@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
@@ -51,7 +52,7 @@ func (q quoteToken) sign(key []byte) (string, error) {
 // parseQuote returns what a token promises. One that this key did not sign promises nothing,
 // which is the same to its bearer as one that does not hold any more.
 func parseQuote(key []byte, token string) (quoteToken, error) {
-	if len(token) > maxQuote {
+	if len(token) > maxQuote || strings.ContainsAny(token, "\r\n") { // The decoder skips those.
 		return quoteToken{}, ErrQuoteStale
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)

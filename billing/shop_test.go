@@ -150,6 +150,8 @@ func (tx *shopTx) Mail(id, subject, text string) error {
 	return nil
 }
 
+func (s *shop) ctx() context.Context { return context.Background() }
+
 // decide runs one decision.
 func (s *shop) decide(fn func(Tx) error) error {
 	return s.Update(context.Background(), account, fn)
