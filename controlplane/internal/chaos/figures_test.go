@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/simfleet"
@@ -85,7 +86,7 @@ func (w *world) harm(s *simulation, account string, effect simfleet.Effect, late
 	case resp := <-abandoned:
 		halted = time.Since(began)
 		for _, e := range resp.Events {
-			bad[wire.ParseEdgeKey(string(e.Kv.GetKey())).Release] = true
+			bad[wire.ParseEdgeKey(string((*mvccpb.Event)(e).GetKv().GetKey())).Release] = true
 		}
 	case <-time.After(patience):
 		w.t.Fatal("nothing was abandoned")
