@@ -57,8 +57,23 @@
 // A new leader looks first at what was stored after the cursor. A sweep then compares
 // everything else, a little in every step, and again every hour.
 //
-// Pruning old manifests and blobs is not here yet. Whoever adds it must keep everything
-// from the base on, must run under the same fence, and must not remove a blob between the
-// moment it was found to exist and the manifest that names it: within the channel's worker,
-// between two steps, is the place.
+// # What others remove
+//
+// Package prune removes manifests that are older than the base, and blobs that nothing names.
+// A release is therefore stored on condition that each of its blobs is there as it was found
+// or made: a blob that went meanwhile fails the transaction, and the next attempt makes it
+// anew. A base is written of last known good when that is [BaseEvery] releases ahead of the
+// one before, or much changed since, or the store fills up: also where it is too full for
+// releases, because what can be pruned depends on it.
+//
+// # Restored backups
+//
+// The registry may be an older one than what was published: another cluster, or a revision
+// that went back. Then the cursor begins anew, everything is compared, and the head says up to
+// which number releases count in the history before. A cursor that was taken from one of
+// those, because later releases were abandoned, is not believed.
+//
+// The edge's store may be an older one than what servers know. They report the highest number
+// that they ever applied, or refused; a leader gives no number before it heard of every data
+// center, or waited, and none that one of them knows.
 package publish
