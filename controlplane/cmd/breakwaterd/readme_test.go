@@ -35,6 +35,7 @@ func TestREADME(t *testing.T) {
 		{`"name":\s*"accounts/acme"`, `"state":\s*"PENDING"`, `"nameServers":\s*\[\s*"[a-z]+\.ns\.`},
 		{},
 		{`"enabled":\s*true`, `"appliedDataCenters":\s*23\n"state":\s*"LIVE"\s*\z`},
+		{`"requiredPlan":\s*"business"`, `"dueNow":.*"units":\s*"200"`, `"plan":\s*"business"`, `"enabled":\s*true`},
 		{`"effect":\s*"REJECT"`, `"domain":\s*"bad\.test"`, `"reason":\s*"bug tour: refused`},
 		{`"browserTtlSeconds":\s*300`, `"LIVE"`, `"document":\s*"site/bad\.test"`},
 		{`"state":\s*"[A-Z]+"`, `"state":\s*"HEALTHY"\n"state":\s*"HEALTHY"`, `"summary":\s*".+"`},
