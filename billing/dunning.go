@@ -123,8 +123,8 @@ func (r *rules) remind(tx Tx) error {
 		day(at(st.GetWriteOffTime()))))
 }
 
-// degrade begins the time in which paid sites have what free ones have; a transaction for
-// each of them follows.
+// degrade begins the time in which paid sites have what free ones have; their own transactions
+// follow.
 func (r *rules) degrade(tx Tx) error {
 	st := tx.Record().GetStanding()
 	st.State, st.Reminders = breakwaterv1.Billing_DEGRADED, toldDegraded

@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"slices"
 	"time"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
@@ -16,10 +17,10 @@ const (
 
 	// These are transactions of the registry.
 
-	// entitleSite gives a site what it should have.
-	entitleSite
-	// fallSite lets a site fall to its next plan.
-	fallSite
+	// entitleSites gives some sites what they should have.
+	entitleSites
+	// fallSites lets some sites fall to their next plans.
+	fallSites
 	// remind sends a letter.
 	remind
 	// degrade gives all sites the cheapest plan's entitlements.
@@ -48,8 +49,8 @@ const (
 // step is what is to be done next, and with what.
 type step struct {
 	action action
-	// site is for entitleSite and fallSite, operation for begin, reason for failMove.
-	site      string
+	// sites are for entitleSites and fallSites, operation for begin, reason for failMove.
+	sites     []string
 	operation operation
 	reason    string
 	// subject is what an operation is about, where the record leaves a choice.
@@ -88,22 +89,30 @@ func (r *rules) next(rec *storev1.BillingRecord, now time.Time) step {
 	return step{again: r.again(rec, now)}
 }
 
+// maxSites is how many sites get their new versions in one transaction, each with the record:
+// so that an account with thousands of them does not write its record as often.
+const maxSites = 16
+
 // local is what needs no provider.
 func (r *rules) local(rec *storev1.BillingRecord, now time.Time) step {
-	wrong, fallen := "", ""
+	var wrong, fallen []string
 	for domain, s := range rec.GetSites() {
-		if r.effective(rec, s) != entitled(s) && (wrong == "" || domain < wrong) {
-			wrong = domain
+		if r.effective(rec, s) != entitled(s) {
+			wrong = append(wrong, domain)
 		}
-		if s.GetNextPlan() != s.GetPlan() && due(at(s.GetFallTime()), now) && (fallen == "" || domain < fallen) {
-			fallen = domain
+		if s.GetNextPlan() != s.GetPlan() && due(at(s.GetFallTime()), now) {
+			fallen = append(fallen, domain)
 		}
 	}
+	first := func(sites []string) []string {
+		slices.Sort(sites)
+		return sites[:min(len(sites), maxSites)]
+	}
 	switch {
-	case wrong != "":
-		return step{action: entitleSite, site: wrong}
-	case fallen != "":
-		return step{action: fallSite, site: fallen}
+	case len(wrong) > 0:
+		return step{action: entitleSites, sites: first(wrong)}
+	case len(fallen) > 0:
+		return step{action: fallSites, sites: first(fallen)}
 	case due(reminderAt(rec), now) && !due(harshAt(rec), now):
 		return step{action: remind}
 	}

@@ -34,7 +34,13 @@ func (e *Engine) Reconcile(ctx context.Context, account string, repair bool) ([]
 		return nil, err
 	}
 	if rec.GetCustomer() == "" || rec.GetCall() != nil {
-		return nil, nil
+		if !repair || e.rules.next(rec, e.clock.Now()).action == nothing {
+			return nil, nil
+		}
+		return nil, e.store.Update(ctx, account, func(tx Tx) error { // Also after it was given up.
+			tx.Work()
+			return nil
+		})
 	}
 	s, err := e.fetch(ctx, rec, true)
 	if err != nil {

@@ -2,10 +2,12 @@ package billing
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 )
 
@@ -235,4 +237,43 @@ func TestHopeless(t *testing.T) {
 	s.till.fault = func(string) error { return nil }
 	s.settle()
 	s.agrees()
+}
+
+// TestManySites has more sites fall than one run of the work, or one transaction, takes.
+func TestManySites(t *testing.T) {
+	s := ready(t)
+	const n = 16*maxSteps + 1
+	s.record.Sites = map[string]*storev1.SiteSubscription{}
+	for i := range n {
+		domain := fmt.Sprintf("site%d.test", i)
+		s.sites[domain] = &SiteState{Plan: "pro"}
+		s.record.Sites[domain] = &storev1.SiteSubscription{Plan: "pro", NextPlan: "free", FallTime: stamp(s.clock.Now())}
+	}
+	again, err := s.engine.Settle(t.Context(), account)
+	if err != nil || !again.Equal(s.clock.Now()) || len(s.record.GetSites()) != 1 {
+		t.Fatalf("%v, %v, %d sites left", again, err, len(s.record.GetSites()))
+	}
+	if again, err = s.engine.Settle(t.Context(), account); err != nil || !again.IsZero() || len(s.record.GetSites()) != 0 {
+		t.Fatalf("%v, %v, %d sites left", again, err, len(s.record.GetSites()))
+	}
+	for domain, site := range s.sites {
+		if site.Plan != "free" || s.versions[domain] != 1 {
+			t.Fatalf("%s: %v, %d versions", domain, site, s.versions[domain])
+		}
+	}
+}
+
+// TestTooManySites bounds what one account pays for.
+func TestTooManySites(t *testing.T) {
+	s := ready(t, "a.test", "b.test")
+	s.must(s.change("a.test", "pro"))
+	s.settle()
+	for i := range maxPaidSites - 1 {
+		s.record.Sites[fmt.Sprintf("site%d.test", i)] = &storev1.SiteSubscription{Plan: "pro", NextPlan: "pro"}
+	}
+	var state *StateError
+	if err := s.change("b.test", "pro"); !errors.As(err, &state) {
+		t.Errorf("%v", err)
+	}
+	s.must(s.decide(func(tx Tx) error { return s.engine.AccountDeleted(tx) }))
 }

@@ -58,10 +58,18 @@ type settling struct {
 func (run *settling) step(tx Tx) error {
 	r, rec, now := &run.rules, tx.Record(), tx.Now()
 	switch s := r.next(rec, now); s.action {
-	case entitleSite:
-		return r.entitle(tx, s.site, r.why(rec))
-	case fallSite:
-		return r.fall(tx, s.site)
+	case entitleSites:
+		for _, domain := range s.sites {
+			if err := r.entitle(tx, domain, r.why(rec)); err != nil {
+				return err
+			}
+		}
+	case fallSites:
+		for _, domain := range s.sites {
+			if err := r.fall(tx, domain); err != nil {
+				return err
+			}
+		}
 	case remind:
 		return r.remind(tx)
 	case degrade:

@@ -36,7 +36,7 @@ type Tx interface {
 	// Entitle gives a site another plan from now on, as a new version of the site in the
 	// same change: what the plan does not have is switched off in it, and what a fall
 	// switched off comes back where the plan has it. A site that has the plan already, or is
-	// gone, is left as it is.
+	// gone, is left as it is. At most 16 sites are entitled in one change.
 	Entitle(domain, plan, why string) error
 	// Work asks for [Engine.Settle] of the account, soon, and again until it says that
 	// there is nothing to do.
