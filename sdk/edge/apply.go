@@ -57,8 +57,12 @@ func (a *Agent) apply(ctx context.Context, c wire.Channel, t feed.Target, p prep
 	}
 	delete(a.strict, c)
 	f.Done(c, gen.Release, p.bodies)
+	before := a.state.read(c).serving.Release
 	a.took(c, t, gen)
 	a.forgive(c, p.way)
+	if gen.Release < before {
+		a.endRow() // the control plane took away what it blames
+	}
 	a.checkHealth(ctx)
 	a.state.notify()
 	a.kickHealth()

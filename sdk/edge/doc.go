@@ -51,7 +51,8 @@
 // newest. A channel whose generation changes begins at zero; where something new comes with
 // every start, six in a row are enough for what is older. After four generations that were
 // left, the server keeps what it has: then the cause is another one. A process that has
-// served well for [Config.CrashWindow] ends the row. All this is kept in the store, so it
+// served well for [Config.CrashWindow] ends the row, and so does an order to go back, since
+// then the control plane knows whom to blame. All this is kept in the store, so it
 // needs nobody else: a server that lives too short to hear an order comes back by itself. A
 // machine that starts anew is not counted, since power cuts look the same; the control plane
 // sees them.

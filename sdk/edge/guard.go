@@ -214,13 +214,20 @@ func (a *Agent) lasts(ctx context.Context) {
 		if !a.state.isWell() {
 			continue
 		}
-		some, err := a.store.Lasted()
-		if err == nil {
-			if some {
-				a.cfg.Logger.Info("edge: this process lasts; crashes before it no longer count")
-			}
+		if a.endRow() {
 			return
 		}
-		a.cfg.Logger.Warn("edge: crashes stay counted", "error", err)
 	}
+}
+
+// endRow forgets crashes, and says whether that worked.
+func (a *Agent) endRow() bool {
+	some, err := a.store.Lasted()
+	switch {
+	case err != nil:
+		a.cfg.Logger.Warn("edge: crashes stay counted", "error", err)
+	case some:
+		a.cfg.Logger.Info("edge: crashes until now no longer count")
+	}
+	return err == nil
 }

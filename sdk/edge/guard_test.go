@@ -2,6 +2,7 @@ package edge_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -68,6 +69,24 @@ func TestNewestHasItsOwnCrashes(t *testing.T) {
 	}
 }
 
+// TestTrialsEndTheRow has the control plane try releases that crash the server, one after the
+// other, and take each back: nothing else is to blame.
+func TestTrialsEndTheRow(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.release(wire.Urgent, edgetest.Doc(wire.KindShield, "a", "0"))
+	w.release(wire.Urgent, edgetest.Doc(wire.KindShield, "a", "1"))
+	base := w.release(wire.Routine, site("a", "1"))
+	for i := range 7 {
+		trial := w.pub.ReleaseOn(wire.Routine, base, site(fmt.Sprint("t", i), "1"))
+		w.target(wire.Routine, trial)
+		w.crash(1, wire.Routine, trial)
+		w.pub.Abandon(wire.Routine, trial)
+		w.target(wire.Routine, base)
+	}
+	w.serves(wire.Urgent, 2)
+}
+
 // TestCrashLoopEnds has a server that crashes whatever it serves.
 func TestCrashLoopEnds(t *testing.T) {
 	w := newWorld(t)
@@ -99,7 +118,7 @@ func TestFirstReleaseIsKept(t *testing.T) {
 
 // TestLastingEndsTheRow has crashes that are far apart.
 func TestLastingEndsTheRow(t *testing.T) {
-	seen := &lines{found: make(chan struct{}, 10), what: "this process lasts"}
+	seen := &lines{found: make(chan struct{}, 10), what: "no longer count"}
 	w := newWorld(t, func(c *edge.Config) {
 		c.CrashWindow = 50 * time.Millisecond
 		c.Logger = slog.New(slog.NewTextHandler(seen, nil))
