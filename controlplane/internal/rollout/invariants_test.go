@@ -148,7 +148,8 @@ func (s *sim) checkGate(ch *Chain, r *Release, k int, was Wave) {
 	}
 	for _, f := range servers {
 		lost := slices.ContainsFunc(r.Waves[k].Losses, func(l Loss) bool { return l.DataCenter == f.DataCenter && l.Excused })
-		if f.Failure != "" || lost || s.controls[f.DataCenter].Drained {
+		back := ch.Target(f.DataCenter)
+		if f.Failure != "" || lost || s.controls[f.DataCenter].Drained || back != nil && back.Release < r.Number {
 			continue
 		}
 		i := slices.IndexFunc(s.agents, func(a *agent) bool { return a.name == f.Server })
