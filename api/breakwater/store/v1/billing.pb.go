@@ -642,7 +642,9 @@ type Observation struct {
 	// The invoice of the newest renewal; empty before the first.
 	RenewalInvoice string `protobuf:"bytes,11,opt,name=renewal_invoice,json=renewalInvoice,proto3" json:"renewal_invoice,omitempty"`
 	// Its state.
-	RenewalState  v1.Invoice_State `protobuf:"varint,12,opt,name=renewal_state,json=renewalState,proto3,enum=breakwater.v1.Invoice_State" json:"renewal_state,omitempty"`
+	RenewalState v1.Invoice_State `protobuf:"varint,12,opt,name=renewal_state,json=renewalState,proto3,enum=breakwater.v1.Invoice_State" json:"renewal_state,omitempty"`
+	// When it said the card and the balance.
+	CustomerTime  *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=customer_time,json=customerTime,proto3" json:"customer_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -759,6 +761,13 @@ func (x *Observation) GetRenewalState() v1.Invoice_State {
 		return x.RenewalState
 	}
 	return v1.Invoice_State(0)
+}
+
+func (x *Observation) GetCustomerTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CustomerTime
+	}
+	return nil
 }
 
 // Standing is whether an account's invoices are paid.
@@ -1230,7 +1239,7 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x129\n" +
 	"\n" +
 	"first_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x12\x18\n" +
-	"\arequest\x18\x04 \x01(\fR\arequest\"\xdb\x05\n" +
+	"\arequest\x18\x04 \x01(\fR\arequest\"\x9c\x06\n" +
 	"\vObservation\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12=\n" +
@@ -1247,7 +1256,8 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\x14latest_invoice_state\x18\n" +
 	" \x01(\x0e2\x1c.breakwater.v1.Invoice.StateR\x12latestInvoiceState\x12'\n" +
 	"\x0frenewal_invoice\x18\v \x01(\tR\x0erenewalInvoice\x12A\n" +
-	"\rrenewal_state\x18\f \x01(\x0e2\x1c.breakwater.v1.Invoice.StateR\frenewalState\x1a=\n" +
+	"\rrenewal_state\x18\f \x01(\x0e2\x1c.breakwater.v1.Invoice.StateR\frenewalState\x12?\n" +
+	"\rcustomer_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\fcustomerTime\x1a=\n" +
 	"\x0fQuantitiesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xe8\x02\n" +
@@ -1343,19 +1353,20 @@ var file_breakwater_store_v1_billing_proto_depIdxs = []int32{
 	16, // 19: breakwater.store.v1.Observation.payment_method:type_name -> breakwater.v1.Billing.PaymentMethod
 	17, // 20: breakwater.store.v1.Observation.latest_invoice_state:type_name -> breakwater.v1.Invoice.State
 	17, // 21: breakwater.store.v1.Observation.renewal_state:type_name -> breakwater.v1.Invoice.State
-	18, // 22: breakwater.store.v1.Standing.state:type_name -> breakwater.v1.Billing.Standing
-	15, // 23: breakwater.store.v1.Standing.since_time:type_name -> google.protobuf.Timestamp
-	15, // 24: breakwater.store.v1.Standing.degrade_time:type_name -> google.protobuf.Timestamp
-	15, // 25: breakwater.store.v1.Standing.write_off_time:type_name -> google.protobuf.Timestamp
-	19, // 26: breakwater.store.v1.Parked.firewall_entries:type_name -> breakwater.v1.ThreatSettings.FirewallEntry
-	20, // 27: breakwater.store.v1.Parked.rate_limits:type_name -> breakwater.v1.ThreatSettings.RateLimit
-	15, // 28: breakwater.store.v1.SeenEvent.time:type_name -> google.protobuf.Timestamp
-	1,  // 29: breakwater.store.v1.BillingRecord.SitesEntry.value:type_name -> breakwater.store.v1.SiteSubscription
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	15, // 22: breakwater.store.v1.Observation.customer_time:type_name -> google.protobuf.Timestamp
+	18, // 23: breakwater.store.v1.Standing.state:type_name -> breakwater.v1.Billing.Standing
+	15, // 24: breakwater.store.v1.Standing.since_time:type_name -> google.protobuf.Timestamp
+	15, // 25: breakwater.store.v1.Standing.degrade_time:type_name -> google.protobuf.Timestamp
+	15, // 26: breakwater.store.v1.Standing.write_off_time:type_name -> google.protobuf.Timestamp
+	19, // 27: breakwater.store.v1.Parked.firewall_entries:type_name -> breakwater.v1.ThreatSettings.FirewallEntry
+	20, // 28: breakwater.store.v1.Parked.rate_limits:type_name -> breakwater.v1.ThreatSettings.RateLimit
+	15, // 29: breakwater.store.v1.SeenEvent.time:type_name -> google.protobuf.Timestamp
+	1,  // 30: breakwater.store.v1.BillingRecord.SitesEntry.value:type_name -> breakwater.store.v1.SiteSubscription
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_store_v1_billing_proto_init() }
