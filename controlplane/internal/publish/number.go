@@ -11,17 +11,15 @@ const (
 )
 
 // mayNumber says whether the number of the next release can be known: all that the servers
-// know must be told before, since numbers are never used twice. The genesis release needs
-// nobody: there is no fleet without one.
-func (w *worker) mayNumber() bool {
-	return w.cfg.Fleet == nil || w.head.GetLastNumber() == 0 || w.cfg.Fleet.Heard()
-}
+// know must be told before, since numbers are never used twice. That holds for the genesis
+// release as well: the store may have been lost.
+func (w *worker) mayNumber() bool { return w.cfg.Fleet == nil || w.cfg.Fleet.Heard() }
 
 // nextNumber is the number of the next release: one that was never given, also where the
 // store is an older one than servers have seen.
 func (w *worker) nextNumber() int64 {
 	last := w.head.GetLastNumber()
-	if w.cfg.Fleet == nil || last == 0 {
+	if w.cfg.Fleet == nil {
 		return last + 1
 	}
 	known := w.cfg.Fleet.Newest(w.channel)

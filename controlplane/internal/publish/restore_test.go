@@ -91,7 +91,6 @@ func (s *spoken) Newest(wire.Channel) int64 { return s.newest }
 func TestNumbersThatServersKnow(t *testing.T) {
 	fleet := &spoken{}
 	h := memoryHarness(t, func(c *Config) { c.Fleet = fleet })
-	h.settle() // The genesis release waits for nobody.
 	h.putSite(active("acme", "a.test", 1))
 	h.settle()
 	numbered := func(want int64) {
@@ -100,13 +99,18 @@ func TestNumbersThatServersKnow(t *testing.T) {
 			t.Errorf("the last number is %d, want %d", got, want)
 		}
 	}
-	numbered(1)
-	fleet.heard, fleet.newest = true, 40
+	numbered(0)
+	fleet.heard, fleet.newest = true, 20
+	h.settle()
+	numbered(21)
+	h.checkPublished(wire.Routine)
+	fleet.newest = 40
+	h.putSite(active("acme", "a.test", 2))
 	h.settle()
 	numbered(41)
 	h.checkPublished(wire.Routine)
 	fleet.newest = math.MaxInt64
-	h.putSite(active("acme", "a.test", 2))
+	h.putSite(active("acme", "a.test", 3))
 	h.settle()
 	numbered(42)
 	h.checkPublished(wire.Routine)

@@ -26,21 +26,24 @@ func TestRestoredBackup(t *testing.T) {
 	for name, tc := range map[string]struct {
 		// prefixes are what is restored; all of etcd, with its revisions, where none are given.
 		prefixes []string
+		// lost says that there is no backup of them.
+		lost bool
 		// sites is how many there are then.
 		sites int
 	}{
-		"everything": {nil, 2},
-		"edge":       {[]string{"edge/", "base/", "control/"}, 3},
-		"registry":   {[]string{"registry/"}, 2},
+		"everything": {sites: 2},
+		"edge":       {prefixes: []string{"edge/", "base/", "control/"}, sites: 3},
+		"edge, lost": {prefixes: []string{"edge/", "base/", "control/"}, lost: true, sites: 3},
+		"registry":   {prefixes: []string{"registry/"}, sites: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			restoredBackup(t, tc.prefixes, tc.sites)
+			restoredBackup(t, tc.prefixes, tc.lost, tc.sites)
 		})
 	}
 }
 
-func restoredBackup(t *testing.T, prefixes []string, sites int) {
+func restoredBackup(t *testing.T, prefixes []string, lost bool, sites int) {
 	cp := controlplanetest.Start(t, controlplanetest.SmallFleet(t, 6), controlplanetest.BakeScale(0.02))
 	op, acme := cp.REST(cp.Operator), cp.Account("acme")
 	ttl := 2000
@@ -91,6 +94,9 @@ func restoredBackup(t *testing.T, prefixes []string, sites int) {
 	cp.Converged()
 	given := sealed()
 	cp.Stop()
+	if lost {
+		backup = t.TempDir()
+	}
 	if prefixes != nil {
 		restoreKeys(t, store, backup, prefixes)
 	} else if err := os.RemoveAll(store); err != nil {
