@@ -59,17 +59,9 @@ func (run *settling) step(tx Tx) error {
 	r, rec, now := &run.rules, tx.Record(), tx.Now()
 	switch s := r.next(rec, now); s.action {
 	case entitleSites:
-		for _, domain := range s.sites {
-			if err := r.entitle(tx, domain, r.why(rec)); err != nil {
-				return err
-			}
-		}
+		return upToFull(s.sites, func(domain string) error { return r.entitle(tx, domain, r.why(rec)) })
 	case fallSites:
-		for _, domain := range s.sites {
-			if err := r.fall(tx, domain); err != nil {
-				return err
-			}
-		}
+		return upToFull(s.sites, func(domain string) error { return r.fall(tx, domain) })
 	case remind:
 		return r.remind(tx)
 	case degrade:
@@ -93,6 +85,20 @@ func (run *settling) step(tx Tx) error {
 		}
 		run.begun = rec.GetCall().GetKey()
 	case nothing, ask, call: // Something changed meanwhile: look again.
+	}
+	return nil
+}
+
+// upToFull does something to sites until the transaction holds no more; the others are found
+// again by the next look. A first site always fits.
+func upToFull(sites []string, do func(domain string) error) error {
+	for i, domain := range sites {
+		switch err := do(domain); {
+		case i > 0 && errors.Is(err, ErrFull):
+			return nil
+		case err != nil:
+			return err
+		}
 	}
 	return nil
 }

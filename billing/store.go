@@ -2,6 +2,7 @@ package billing
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
@@ -22,6 +23,10 @@ type Store interface {
 	Accounts(ctx context.Context, after string, limit int) ([]string, error)
 }
 
+// ErrFull says that a transaction holds no more sites: what was decided before holds, and the
+// site is for another transaction. The first site of a transaction never meets it.
+var ErrFull = errors.New("billing: the transaction holds no more sites")
+
 // Tx is one attempt at a change of one account. It belongs to the goroutine that runs the
 // function.
 type Tx interface {
@@ -36,7 +41,8 @@ type Tx interface {
 	// Entitle gives a site another plan from now on, as a new version of the site in the
 	// same change: what the plan does not have is switched off in it, and what a fall
 	// switched off comes back where the plan has it. A site that has the plan already, or is
-	// gone, is left as it is. At most 16 sites are entitled in one change.
+	// gone, is left as it is. At most 16 sites are entitled in one change, fewer where they are
+	// large: then it fails with [ErrFull].
 	Entitle(domain, plan, why string) error
 	// Work asks for [Engine.Settle] of the account, soon, and again until it says that
 	// there is nothing to do.

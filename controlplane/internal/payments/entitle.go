@@ -8,6 +8,7 @@ import (
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/billing"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/compile"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/entitle"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
@@ -27,9 +28,11 @@ func (t *transaction) Entitle(domain, plan, why string) error {
 	if was == plan {
 		return nil
 	}
-	if t.entitled++; t.entitled > maxEntitled {
-		return errEntitled
+	size := 2 * proto.Size(rec)
+	if t.entitled > 0 && (t.entitled >= maxEntitled || t.entitledBytes+size > maxEntitledBytes) {
+		return billing.ErrFull
 	}
+	t.entitled, t.entitledBytes = t.entitled+1, t.entitledBytes+size
 	if rec.GetConfig() == nil {
 		rec.Config = &breakwaterv1.SiteConfig{}
 	}

@@ -1,7 +1,6 @@
 package payments
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -31,7 +30,8 @@ type transaction struct {
 
 	before, record *storev1.BillingRecord
 	work           bool
-	entitled       int
+	// entitled counts the sites that got another plan, and entitledBytes what they take.
+	entitled, entitledBytes int
 }
 
 var _ billing.Tx = (*transaction)(nil)
@@ -179,8 +179,10 @@ func (t *transaction) Audit(name, summary string) {
 	})
 }
 
-// maxEntitled bounds the sites of one change: each takes up to a hundred operations, since
-// a fall drops older versions.
-const maxEntitled = 32
-
-var errEntitled = errors.New("payments: too many sites change their plan in one transaction")
+// Bounds of the sites of one change, below those of a transaction of the registry: a fall
+// drops up to a hundred older versions of each, and each is stored twice, as the value and as
+// a version. One site always fits.
+const (
+	maxEntitled      = 32
+	maxEntitledBytes = 4 << 20
+)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
@@ -209,9 +210,25 @@ func TestEntitleIsBounded(t *testing.T) {
 		}
 		return nil
 	})
-	if err == nil || w.siteRecord("acme", "s0.test").GetSite().GetPlan() != "pro" {
+	if !errors.Is(err, billing.ErrFull) || w.siteRecord("acme", "s0.test").GetSite().GetPlan() != "pro" {
 		t.Errorf("40 sites in one change: %v", err)
 	}
+	// Large sites come one by one.
+	large := &breakwaterv1.SiteConfig{Apps: map[string]*breakwaterv1.SiteApp{"minify": {Settings: &structpb.Struct{
+		Fields: map[string]*structpb.Value{"x": structpb.NewStringValue(strings.Repeat("x", 3<<20))},
+	}}}}
+	for _, domain := range []string{"big1.test", "big2.test"} {
+		w.site("acme", domain, "pro", large)
+	}
+	w.mustUpdate("acme", func(tx billing.Tx) error {
+		if err := tx.Entitle("big1.test", "free", ""); err != nil {
+			t.Errorf("the first site: %v", err)
+		}
+		if err := tx.Entitle("big2.test", "free", ""); !errors.Is(err, billing.ErrFull) {
+			t.Errorf("the second site: %v", err)
+		}
+		return nil
+	})
 }
 
 // TestPendingSites: a site that waits for its proof waits as long as it takes while it is
