@@ -101,8 +101,8 @@ func (r *rules) judge(tx Tx, overdue *Invoice, complete bool) error {
 		}
 		tx.Audit(billingResource, fmt.Sprintf("the renewal's invoice is not paid; everything holds until %s", day(degradeAt)))
 		return tx.Mail(overdue.ID+"-overdue", "Your payment did not go through", fmt.Sprintf(
-			"Your card could not be charged for the monthly invoice%s. Everything stays as it is until %s: please enter another card, or pay the invoice, before then.\n",
-			numbered(overdue), day(degradeAt)))
+			"Your card could not be charged for the monthly invoice%s. Everything stays as it is until %s: please enter another card, or pay the invoice, before then.\n%s",
+			numbered(overdue), day(degradeAt), page(overdue)))
 	}
 	rec.Standing.Invoice = overdue.ID
 	return nil
@@ -151,6 +151,14 @@ func numbered(i *Invoice) string {
 		return ""
 	}
 	return " " + i.Number
+}
+
+// page says where an invoice can be paid, where it can.
+func page(i *Invoice) string {
+	if i.HostedURL == "" {
+		return ""
+	}
+	return "\nThe invoice can be paid at " + i.HostedURL + "\n"
 }
 
 // id is the invoice's ID; empty for none.

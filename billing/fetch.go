@@ -146,6 +146,12 @@ func (s *snapshot) invoice(id string) *Invoice {
 	return nil
 }
 
+// unpaid says that the subscription's status is that this invoice of it was not paid.
+func (s *snapshot) unpaid(i *Invoice) bool {
+	sub := s.subscription
+	return sub != nil && sub.Latest.id() == i.ID && (sub.Status == PastDue || sub.Status == Unpaid)
+}
+
 // renewedSince says whether the account's subscription was renewed since it was seen last.
 func renewedSince(rec *storev1.BillingRecord, sub *Subscription) bool {
 	return sub != nil && sub.ID == rec.GetSubscription() && live(rec) &&

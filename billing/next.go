@@ -214,9 +214,12 @@ func (r *rules) sync(rec *storev1.BillingRecord, _ time.Time) step {
 }
 
 // credit is the first credit that may be given.
-func (r *rules) credit(rec *storev1.BillingRecord, _ time.Time) step {
+func (r *rules) credit(rec *storev1.BillingRecord, now time.Time) step {
 	for _, c := range rec.GetCredits() {
 		if c.GetDue() && !c.GetUnsure() && rec.GetCustomer() != "" {
+			if now.Sub(at(rec.GetSeen().GetCustomerTime())) > minPoll {
+				return step{action: ask} // The balance tells later whether it was given.
+			}
 			return step{action: begin, operation: opCredit, subject: c.GetId()}
 		}
 	}

@@ -20,7 +20,7 @@ func (r *rules) observe(tx Tx, s *snapshot, req request) error {
 	if err := r.observeCustomer(tx, s); err != nil {
 		return err
 	}
-	if s.subscription != nil && rec.GetSubscription() == s.subscription.ID &&
+	if s.subscription != nil && rec.GetCall() != nil && rec.GetSubscription() == s.subscription.ID &&
 		s.subscription.PeriodStart.Before(at(rec.GetSeen().GetPeriodStart())) {
 		// The answer to a call that was repeated: it shows what was before.
 		rec.Refetch = true
@@ -61,6 +61,7 @@ func (r *rules) observeCustomer(tx Tx, s *snapshot) error {
 		rec.Standing.Pay = true
 	}
 	rec.Seen.PaymentMethod, rec.Seen.Balance = s.customer.PaymentMethod, s.customer.Balance
+	rec.Seen.CustomerTime = stamp(s.time)
 	r.settleCredits(tx)
 	return nil
 }
@@ -133,6 +134,7 @@ func (r *rules) adopt(tx Tx, sub *Subscription) {
 		PeriodEnd:     stamp(sub.PeriodEnd),
 		PaymentMethod: rec.GetSeen().GetPaymentMethod(),
 		Balance:       rec.GetSeen().GetBalance(),
+		CustomerTime:  rec.GetSeen().GetCustomerTime(),
 	}
 	if m := rec.GetMove(); m != nil && m.GetSubscription() == "" && same(sub.Quantities, m.GetAfter()) {
 		m.Submitted = true
@@ -191,7 +193,7 @@ func (r *rules) observeInvoices(tx Tx, s *snapshot) error {
 		if i.ID == rec.GetSeen().GetRenewalInvoice() {
 			rec.Seen.RenewalState = i.State
 		}
-		if i.Reason == ReasonCycle && i.State == breakwaterv1.Invoice_OPEN && i.Attempts > 0 &&
+		if i.Reason == ReasonCycle && i.State == breakwaterv1.Invoice_OPEN && (i.Attempts > 0 || s.unpaid(i)) &&
 			(overdue == nil || i.Created.Before(overdue.Created)) {
 			overdue = i
 		}

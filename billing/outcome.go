@@ -33,7 +33,7 @@ func (r *rules) observeMove(tx Tx, s *snapshot) error {
 		// The update has lapsed, and its invoice must not be paid any more.
 		r.giveUpMove(tx, "The payment was not made in time.")
 		return nil
-	case invoice == nil && m.GetFailure() == "" && !m.GetAbandon():
+	case m.GetInvoice() == "" && m.GetFailure() == "" && !m.GetAbandon():
 		m.Submitted = false // The call had no effect: it is made again, with another key.
 		return nil
 	case invoice != nil && m.GetFailure() == "":

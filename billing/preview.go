@@ -62,11 +62,10 @@ func (e *Engine) Preview(ctx context.Context, account, site, plan string) (*Quot
 			return nil, err
 		}
 		q.Lines, q.DueNow = invoice.Lines, max(0, invoice.Total)
-		if balance < 0 && q.DueNow > 0 {
-			used := min(q.DueNow, -balance)
-			q.Lines = append(q.Lines, InvoiceLine{Description: "The account's credit", Amount: -used})
-			q.DueNow -= used
-			balance += used
+		if used := max(balance, -q.DueNow); used != 0 { // What is owed besides comes on top.
+			q.Lines = append(q.Lines, InvoiceLine{Description: "The account's balance", Amount: used})
+			q.DueNow += used
+			balance -= used
 		}
 		if !live(rec) {
 			q.NextInvoiceTime = addMonth(now)
