@@ -111,6 +111,10 @@
 // once and everywhere, the data centers that were hurt first. A data center without a
 // target gets last known good.
 //
+// A server may blame a release for a crash of another cause, and refuses whatever stands on
+// it. Where nobody takes that release back, its data center goes back alone, and is told
+// again after a while, which the server takes for a new order.
+//
 // # Invariants
 //
 // The model test checks after every step:
