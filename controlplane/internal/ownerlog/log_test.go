@@ -180,7 +180,9 @@ func TestLifeOfAQuarantine(t *testing.T) {
 	}
 
 	// The owner's next version hurts as well.
-	w.quarantine(func(q *storev1.QuarantineRecord) { q.BadSha256, q.CreateTime = []byte{2}, timestamppb.New(time.Unix(200, 0)) })
+	w.quarantine(func(q *storev1.QuarantineRecord) {
+		q.BadSha256, q.CreateTime = []byte{2}, timestamppb.New(time.Unix(200, 0))
+	})
 	look(t, logs...)
 	w.want(account, methodQuarantine)
 
