@@ -117,6 +117,39 @@ func TestCrashAnywhere(t *testing.T) {
 	}
 }
 
+// TestTwoAtOnce has another replica, which believes to lead, do the same work in the middle of
+// every step of it.
+func TestTwoAtOnce(t *testing.T) {
+	tell := func(fault func(s *shop, n int)) (string, int) {
+		s := newShop(t, "a.test", "b.test", "c.test")
+		n, nested := 0, false
+		s.setFault(func(string) error {
+			if nested {
+				return nil
+			}
+			n++
+			nested = true
+			fault(s, n)
+			nested = false
+			return nil
+		})
+		story(s)
+		s.agrees()
+		return s.outcome(), n
+	}
+	want, points := tell(func(*shop, int) {})
+	for at := range points {
+		got, _ := tell(func(s *shop, n int) {
+			if n == at+1 {
+				s.settle()
+			}
+		})
+		if got != want {
+			t.Errorf("two at once at step %d: %s; want %s", at, got, want)
+		}
+	}
+}
+
 // TestForgottenKeys loses every answer to one kind of call for longer than keys are kept.
 func TestForgottenKeys(t *testing.T) {
 	for _, when := range []string{"before ", "after "} {
