@@ -255,7 +255,7 @@ func TestWhatIsNeededIsKept(t *testing.T) {
 
 		wanted := slices.Concat(s.channel.Releases, s.channel.Generations[len(s.channel.Generations)-3:], []int64{s.channel.Head, s.channel.LastKnownGood})
 		for _, target := range s.channel.Targets {
-			if target.Release > 0 && !(target.Out && tight) {
+			if target.Release > 0 && (!target.Out || !tight) {
 				wanted = append(wanted, target.Release)
 			}
 		}

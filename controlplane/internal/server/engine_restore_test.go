@@ -44,6 +44,7 @@ func TestRestoredBackup(t *testing.T) {
 }
 
 func restoredBackup(t *testing.T, prefixes []string, lost bool, sites int) {
+	t.Helper()
 	cp := controlplanetest.Start(t, controlplanetest.SmallFleet(t, 6), controlplanetest.BakeScale(0.02))
 	op, acme := cp.REST(cp.Operator), cp.Account("acme")
 	ttl := 2000
