@@ -70,12 +70,12 @@ func (m *machine) settling(dc string) bool {
 // to the release before. Its own changes become suspects of the given origin; those of its
 // descendants hurt nobody and are sealed again. A zero origin makes no suspects.
 func (m *machine) abandon(ch *Chain, n int64, reason string, origin Origin) {
-	m.abandonAll(ch, n, n, reason, origin)
+	m.abandonAll(ch, n, n, reason, origin, true)
 }
 
-// abandonAll is abandon where all releases from n up to last are under suspicion. It returns
-// how many suspects that made.
-func (m *machine) abandonAll(ch *Chain, n, last int64, reason string, origin Origin) int {
+// abandonAll is abandon where all releases from n up to last are under suspicion; known says
+// that they are what hurt. It returns how many suspects that made.
+func (m *machine) abandonAll(ch *Chain, n, last int64, reason string, origin Origin, known bool) int {
 	at := ch.index(n)
 	if at < 1 || ch.Releases[at].Phase == Good {
 		return 0
@@ -116,7 +116,7 @@ func (m *machine) abandonAll(ch *Chain, n, last int64, reason string, origin Ori
 	var suspects []Suspect
 	if origin != 0 {
 		suspects = suspectsIn(gone, last, origin)
-		ch.suspect(suspects)
+		ch.suspect(suspects, known)
 	}
 	m.emit(Incident{Kind: IncidentRollback, Channel: ch.Channel, Release: n, DataCenters: moved, Detail: reason})
 	return len(suspects)

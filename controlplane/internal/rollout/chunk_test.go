@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -80,13 +81,13 @@ func TestHalvesOfChunks(t *testing.T) {
 	for i := range 2*chunkSize + 10 {
 		changes = append(changes, Change{Document: site(i), New: version(1)})
 	}
-	c.suspect(suspectsOf(changes, 7, 70, OriginHarm))
+	c.suspect(suspectsOf(changes, 7, 70, OriginHarm), true)
 	c.Bisection.split()
 	c.Bisection.split() // The first half is not known to hurt.
 	if got := c.Bisection.Groups; len(got) != 2 || got[0].Size != chunkSize+5 || got[1].Size != chunkSize+5 {
 		t.Fatalf("groups %v", got)
 	}
-	c.suspect(suspectsOf(changes[:2], 8, 80, OriginHarm)) // Newer, few, and first.
+	c.suspect(suspectsOf(changes[:2], 8, 80, OriginHarm), true) // Newer, few, and first.
 	c.dropSuspects(func(_ int, s *Suspect) bool { return s.Document == site(chunkSize+7) })
 	again := stored(t, c)
 	if len(again.Suspects) != 2*chunkSize+9 || again.Suspects[0].Release != 8 || again.Suspects[2].Document != site(2) {
@@ -101,5 +102,25 @@ func TestHalvesOfChunks(t *testing.T) {
 	}
 	if runs := len(c.Record().GetSuspectRuns()); runs != 5 {
 		t.Fatalf("%d runs", runs)
+	}
+}
+
+// TestTrialsAreBounded: however many changes are under suspicion, a trial stays as small as
+// half of a release.
+func TestTrialsAreBounded(t *testing.T) {
+	for _, test := range []struct {
+		n     int
+		known bool
+		want  []Group
+	}{
+		{1, true, []Group{{Size: 1, Hurts: true}}},
+		{8000, true, []Group{{Size: 8000, Hurts: true}}},
+		{8001, true, []Group{{Size: 4000}, {Size: 4000}, {Size: 1, Paired: true}}},
+		{1, false, []Group{{Size: 1}}},
+		{4001, false, []Group{{Size: 4000}, {Size: 1}}},
+	} {
+		if got := groupsOf(test.n, test.known); !slices.Equal(got, test.want) {
+			t.Errorf("%d, %v: %v", test.n, test.known, got)
+		}
 	}
 }

@@ -75,7 +75,7 @@ func (m *machine) revert(ch *Chain, cmd Command, reason string) {
 	if len(cmd.Changes) == 0 || len(ch.Reverts) >= maxReverts {
 		return
 	}
-	ch.suspect(suspectsOf(cmd.Changes, cmd.Release, cmd.FromRevision, OriginRevert))
+	ch.suspect(suspectsOf(cmd.Changes, cmd.Release, cmd.FromRevision, OriginRevert), false)
 	ch.Reverts = append(ch.Reverts, Revert{Release: cmd.Release, Reason: reason, Principal: cmd.Principal, Time: m.o.Now})
 }
 

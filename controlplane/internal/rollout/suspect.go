@@ -48,12 +48,17 @@ func suspectsOf(changes []Change, release, from int64, origin Origin) []Suspect 
 	return out
 }
 
-// Suspects that are more than this at once are kept in chunks of this many.
-const chunkSize = 1024
+const (
+	// chunkSize is how many suspects a chunk has. Fewer than that at once are kept in the
+	// record itself.
+	chunkSize = 1024
+	// mostTried is the most documents of a trial: half of what a release may have.
+	mostTried = 4000
+)
 
 // suspect holds documents. A new suspicion takes the place of an older one. Suspects of
-// harm become the first group to be bisected.
-func (c *Chain) suspect(added []Suspect) {
+// harm become the first groups to be bisected; known says that they hurt together.
+func (c *Chain) suspect(added []Suspect, known bool) {
 	if len(added) == 0 {
 		return
 	}
@@ -79,7 +84,21 @@ func (c *Chain) suspect(added []Suspect) {
 	if c.Bisection == nil {
 		c.Bisection = &Bisection{}
 	}
-	c.Bisection.Groups = slices.Insert(c.Bisection.Groups, 0, Group{Size: len(added), Hurts: true})
+	c.Bisection.Groups = slices.Concat(groupsOf(len(added), known), c.Bisection.Groups)
+}
+
+// groupsOf cuts new suspects into groups. What may hurt together is cut in halves when its
+// turn comes, so that it may be twice as large as a trial.
+func groupsOf(n int, known bool) []Group {
+	if known && n <= 2*mostTried {
+		return []Group{{Size: n, Hurts: true}}
+	}
+	var out []Group
+	for ; n > 0; n -= mostTried {
+		out = append(out, Group{Size: min(n, mostTried)})
+	}
+	out[len(out)-1].Paired = known
+	return out
 }
 
 // dropSuspects lets suspects go and keeps the groups in step. It makes new lists: states

@@ -89,8 +89,7 @@ func (m *machine) undo(ch *Chain, n int64, e evidence, known bool) {
 	if oldest.Number < n {
 		e.reason = fmt.Sprintf("with all releases from %d to %d, which did not soak: %s", oldest.Number, n, e.reason)
 	}
-	if m.abandonAll(ch, oldest.Number, n, e.reason, OriginHarm) > 0 {
-		ch.Bisection.Groups[0].Hurts = known
+	if m.abandonAll(ch, oldest.Number, n, e.reason, OriginHarm, known) > 0 {
 		ch.Bisection.lengthen(after)
 	}
 }
