@@ -13,7 +13,7 @@ const (
 	waitFrozen    = "waits: an operator froze the channel that carries it"
 	waitHeld      = "waits: an operator holds its release, or one before it"
 	waitSearching = "waits: an earlier release hurt a data center, and the change at fault is looked for"
-	waitSilent    = "waits for a data center that does not answer"
+	waitSilent    = "waits: a data center that has its release does not answer as it should"
 	waitNobody    = "waits: none of the data centers that come next takes part in rollouts now"
 )
 
@@ -28,7 +28,7 @@ type obstacles struct {
 type stage struct {
 	number      int64
 	held, trial bool
-	// silent says that a gate misses a data center. next are the data centers of the wave
+	// silent says that a gate misses a data center, or has another reason to wait. next are the data centers of the wave
 	// that opens next; nil while one is open.
 	silent bool
 	next   []string
@@ -49,7 +49,7 @@ func newObstacles(rollout *storev1.RolloutRecord, policy *storev1.ChannelPolicy)
 			if w.GetEnterTime() == nil {
 				s.next = w.GetDataCenters()
 			} else {
-				s.silent = len(w.GetLosses()) > 0
+				s.silent = len(w.GetLosses()) > 0 || r.GetReason() != ""
 			}
 			break
 		}

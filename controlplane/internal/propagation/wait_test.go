@@ -38,6 +38,9 @@ func TestReasonsToWait(t *testing.T) {
 			w := r.GetReleases()[1].GetWaves()[1]
 			w.EnterTime, w.Losses = now, []*storev1.ReleaseProgress_Loss{{DataCenter: "LHR"}}
 		}, 260, waitSilent},
+		{"a data center is stuck", func(r *storev1.RolloutRecord, _ *storev1.ChannelPolicy) {
+			r.Releases[1].Reason, r.Releases[1].Waves[1].EnterTime = "the gate waits: LHR", now
+		}, 260, waitSilent},
 		{"nobody next", func(r *storev1.RolloutRecord, _ *storev1.ChannelPolicy) {
 			r.Releases[1].Waves[1].DataCenters = []string{"WAW"}
 		}, 260, waitNobody},
