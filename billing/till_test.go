@@ -100,11 +100,15 @@ func tillChange[T any](p *till, key, op, request string, fn func() (T, error)) (
 
 func tillRead[T any](p *till, op string, fn func() (T, error)) (T, error) {
 	var none T
-	if err := p.fault("read " + op); err != nil {
+	if err := p.fault("before reading " + op); err != nil {
 		return none, ErrRetry
 	}
 	p.catchUp()
-	return fn()
+	value, err := fn()
+	if lost := p.fault("after reading " + op); lost != nil {
+		return none, ErrRetry
+	}
+	return value, err
 }
 
 // catchUp does what time asked for.
