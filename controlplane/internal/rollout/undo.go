@@ -34,7 +34,7 @@ func (m *machine) undoAll(dcs []string, e evidence) bool {
 }
 
 // metBy is the newest release of a chain that did not soak and that all of the data centers
-// have, or had when they got into trouble; zero when there is none.
+// had when they got into trouble; zero when there is none.
 func (m *machine) metBy(chain int, dcs []string) int64 {
 	newest := int64(0)
 	for _, r := range m.s.Chains[chain].Releases {
@@ -51,19 +51,18 @@ func (m *machine) metBy(chain int, dcs []string) int64 {
 	return newest
 }
 
-// had is the newest release that a data center was told to serve, now or when it last got
-// into trouble.
+// had is the release that a data center was told to serve when it last got into trouble, or
+// is told now where nothing is known of that.
 func (m *machine) had(chain int, dc string) int64 {
-	n := int64(0)
-	if t := m.s.Chains[chain].Target(dc); t != nil {
-		n = t.Release
-	}
-	for _, t := range m.s.Troubles {
+	for _, t := range slices.Backward(m.s.Troubles) {
 		if t.DataCenter == dc {
-			n = max(n, t.Had[chain])
+			return t.Had[chain]
 		}
 	}
-	return n
+	if t := m.s.Chains[chain].Target(dc); t != nil {
+		return t.Release
+	}
+	return 0
 }
 
 // undo takes a channel back to last known good, everywhere. What came with releases up to n
