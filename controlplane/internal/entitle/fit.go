@@ -82,7 +82,9 @@ func (f *fitting) apps() {
 		if len(found) == 0 {
 			continue
 		}
-		f.config.Apps[id].Enabled = false
+		if f.config.Apps[id].Enabled = false; len(f.config.GetApps()[id].GetSettings().GetFields()) == 0 {
+			delete(f.config.GetApps(), id) // As if nobody had touched it, as everywhere.
+		}
 		if !slices.Contains(f.parked.GetApps(), id) {
 			f.parked.Apps = append(f.parked.Apps, id)
 			slices.Sort(f.parked.Apps)

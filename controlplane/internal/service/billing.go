@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -138,7 +139,22 @@ func billingSession[R proto.Message](
 	if err != nil {
 		return none, err
 	}
-	var made *billing.Session
+	out, err := billingOpen(ctx, s, name, answer, open)
+	known := func(rec *storev1.BillingRecord) bool { return rec.GetCustomer() != "" }
+	if errors.Is(err, billing.ErrCustomerPending) && s.cfg.ask(ctx, name.Account, known) {
+		return billingOpen(ctx, s, name, answer, open)
+	}
+	return out, err
+}
+
+func billingOpen[R proto.Message](
+	ctx context.Context, s *Billing, name resource.Name, answer func(*billing.Session) R,
+	open func(ctx context.Context, account, key string) (*billing.Session, error),
+) (R, error) {
+	var (
+		none R
+		made *billing.Session
+	)
 	return change.Do(ctx, s.cfg.Writer, name.Tenant(), func(tx *change.Tx) (R, error) {
 		account := resource.Name{Account: name.Account, Collection: "accounts", ID: name.Account}
 		if err := siteAccountOpen(tx, account); err != nil {

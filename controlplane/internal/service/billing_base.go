@@ -93,6 +93,21 @@ func (b *BillingBase) await(ctx context.Context, account string, wanted func(*st
 	}
 }
 
+// ask has the payment provider asked again, as where a webhook is late, and the account's
+// customer made where there is none, and waits for what is wanted. It says whether it is there.
+func (b *BillingBase) ask(ctx context.Context, account string, wanted func(*storev1.BillingRecord) bool) bool {
+	err := b.Payments.Update(ctx, account, func(tx billing.Tx) error { return b.Engine.Ask(tx, true) })
+	if err != nil {
+		return false
+	}
+	there := false
+	b.await(ctx, account, func(rec *storev1.BillingRecord) bool {
+		there = wanted(rec)
+		return there || !rec.GetRefetch() && rec.GetCustomer() != ""
+	})
+	return there
+}
+
 // billingRefusal is what a caller is told of an error of billing; any other error is
 // returned as it is.
 func billingRefusal(err error, plans SitePlans, subject string) error {
@@ -125,7 +140,7 @@ func billingRefusal(err error, plans SitePlans, subject string) error {
 		return rpcerr.Precondition(rpcerr.ReasonPaymentMethodRequired, subject, "%s", payment.Message).WithMetadata("code", payment.Code).WithCause(err)
 	case errors.Is(err, billing.ErrNotFound):
 		return rpcerr.NotFound(subject).WithCause(err)
-	case errors.Is(err, billing.ErrRetry):
+	case errors.Is(err, billing.ErrRetry), errors.Is(err, billing.ErrCustomerPending):
 		return rpcerr.Unavailable(providerRetry, "the payment provider does not answer: try again").WithCause(err)
 	case errors.Is(err, billing.ErrRefused):
 		return rpcerr.Failed(codes.Internal, rpcerr.ReasonInternal, "the payment provider refused the request").WithCause(err)

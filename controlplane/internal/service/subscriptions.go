@@ -82,7 +82,7 @@ func (s *Subscriptions) change(ctx context.Context, c subscriptionChange) (*brea
 		return nil, err
 	}
 	out, err := s.decide(ctx, name, c)
-	if errors.Is(err, billing.ErrPaymentMethodRequired) && s.ask(ctx, name.Account) {
+	if errors.Is(err, billing.ErrPaymentMethodRequired) && s.cfg.ask(ctx, name.Account, hasCard) {
 		out, err = s.decide(ctx, name, c)
 	}
 	if err != nil || call.From(ctx).ValidateOnly || !undecided(out) {
@@ -99,6 +99,9 @@ func (s *Subscriptions) change(ctx context.Context, c subscriptionChange) (*brea
 	}
 	return now, nil
 }
+
+// hasCard says whether the account has something that can be charged.
+func hasCard(rec *storev1.BillingRecord) bool { return rec.GetSeen().GetPaymentMethod() != nil }
 
 // undecided says that a payment is under way.
 func undecided(s *breakwaterv1.Subscription) bool {
@@ -134,21 +137,6 @@ func (s *Subscriptions) decide(ctx context.Context, name resource.Name, c subscr
 		})
 		return out, billingRefusal(err, s.cfg.Plans, full)
 	})
-}
-
-// ask has the payment provider asked whether there is a payment method by now, as where a
-// webhook is late, and waits for the answer. It says whether there is anything new.
-func (s *Subscriptions) ask(ctx context.Context, account string) bool {
-	err := s.cfg.Payments.Update(ctx, account, func(tx billing.Tx) error { return s.cfg.Engine.Ask(tx, true) })
-	if err != nil {
-		return false
-	}
-	fresh := false
-	s.cfg.await(ctx, account, func(rec *storev1.BillingRecord) bool {
-		fresh = rec.GetSeen().GetPaymentMethod() != nil
-		return fresh || !rec.GetRefetch() && rec.GetCustomer() != ""
-	})
-	return fresh
 }
 
 // ChangeSubscription implements SubscriptionService.

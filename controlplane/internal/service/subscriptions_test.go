@@ -1,0 +1,241 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
+	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/billing"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
+)
+
+func siteMask(paths ...string) *fieldmaskpb.FieldMask { return &fieldmaskpb.FieldMask{Paths: paths} }
+
+// TestChangePlan: with a good card the answer has the new plan and the site's new version,
+// also where nobody had asked the provider for a customer before.
+func TestChangePlan(t *testing.T) {
+	w := newBillingWorld(t, true)
+	refused := wantReason(t, w.app("prefetch", true), codes.FailedPrecondition, rpcerr.ReasonPlanRequired, "enabled")
+	if refused.Metadata["requiredPlan"] != "business" || refused.Metadata["preview"] != "/v1/"+shopSubscription+":preview" {
+		t.Errorf("a refusal links what it needs: %v", refused.Metadata)
+	}
+	before := w.subscription()
+	s := w.mustChange("business")
+	if s.GetPlan() != "business" || s.GetState() != breakwaterv1.Subscription_ACTIVE || s.GetVersion() != before.GetVersion()+1 ||
+		s.GetName() != shopSubscription || s.GetEtag() == before.GetEtag() || w.get(shopSite).GetPlan() != "business" {
+		t.Fatalf("%v", s)
+	}
+	if err := w.app("prefetch", true); err != nil {
+		t.Fatal(err)
+	}
+	// What the preview says turns off is what does.
+	preview, err := w.subscriptions.PreviewSubscription(w.as("PreviewSubscription"), &breakwaterv1.PreviewSubscriptionRequest{Name: shopSubscription, Plan: "pro"})
+	if err != nil || len(preview.GetTurnsOff()) != 1 || preview.GetTurnsOff()[0].GetField() != "apps.prefetch" {
+		t.Fatalf("%v, %v", preview, err)
+	}
+	down := w.mustChange("pro")
+	if down.GetPlan() != "business" || down.GetPendingPlan() != "pro" || !down.GetCurrentPeriodEnd().AsTime().Equal(preview.GetEffectiveTime().AsTime()) {
+		t.Fatalf("%v", down)
+	}
+	w.later(32 * 24 * time.Hour)
+	rec := w.record("acme", "shop.test")
+	if rec.GetSite().GetPlan() != "pro" || rec.GetConfig().GetApps()["prefetch"].GetEnabled() || !slices.Equal(rec.GetParked().GetApps(), []string{"prefetch"}) {
+		t.Fatalf("after the period: %v", rec)
+	}
+}
+
+// TestOwnerDecides: what a fall switched off does not come back against what the owner says
+// meanwhile.
+func TestOwnerDecides(t *testing.T) {
+	for name, decide := range map[string]func(w *billingWorld) error{
+		"by the app": func(w *billingWorld) error { return w.app("prefetch", false) },
+		"by the configuration": func(w *billingWorld) error {
+			_, err := w.sites.ConfigureSite(w.as("ConfigureSite"), &breakwaterv1.ConfigureSiteRequest{
+				Name: shopSite, Apps: map[string]*breakwaterv1.SiteApp{"prefetch": {}},
+			})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newBillingWorld(t, true)
+			w.mustChange("business")
+			if err := w.app("prefetch", true); err != nil {
+				t.Fatal(err)
+			}
+			w.mustChange("free")
+			w.later(32 * 24 * time.Hour)
+			version := w.subscription().GetVersion()
+			if err := decide(w); err != nil {
+				t.Fatal(err)
+			}
+			if now := w.subscription().GetVersion(); now != version || len(w.record("acme", "shop.test").GetParked().GetApps()) != 0 {
+				t.Errorf("what nobody sees made version %d after %d", now, version)
+			}
+			if w.mustChange("business"); w.record("acme", "shop.test").GetConfig().GetApps()["prefetch"].GetEnabled() {
+				t.Error("it came back")
+			}
+		})
+	}
+}
+
+// TestChangeAgain: a repeat makes no second change, and says what came of the first.
+func TestChangeAgain(t *testing.T) {
+	w := newBillingWorld(t, false)
+	req := &breakwaterv1.ChangeSubscriptionRequest{Name: shopSubscription, Plan: "pro"}
+	change := func() (*breakwaterv1.Subscription, error) {
+		return w.subscriptions.ChangeSubscription(w.keyed("ChangeSubscription", "k1", req), req)
+	}
+	// Nobody does the work: the provider was not asked, so there is no card that is known.
+	_, err := change()
+	wantReason(t, err, codes.FailedPrecondition, rpcerr.ReasonPaymentMethodRequired, "")
+	w.later(0)
+	first, err := change()
+	if err != nil || first.GetState() != breakwaterv1.Subscription_UPGRADING || first.GetPlan() != "free" || first.GetPendingPlan() != "pro" {
+		t.Fatalf("the payment is under way: %v, %v", first, err)
+	}
+	other := &breakwaterv1.ChangeSubscriptionRequest{Name: shopSubscription, Plan: "business"}
+	_, err = w.subscriptions.ChangeSubscription(w.keyed("ChangeSubscription", "k1", other), other)
+	wantReason(t, err, codes.InvalidArgument, rpcerr.ReasonIdempotencyKeyReused, "")
+	_, err = w.change("business")
+	if status := rpcerr.Status(err).Code(); status != codes.Aborted && status != codes.FailedPrecondition {
+		t.Errorf("a second change at a time: %v", err)
+	}
+	w.later(0)
+	again, err := change()
+	if err != nil || again.GetState() != breakwaterv1.Subscription_ACTIVE || again.GetPlan() != "pro" {
+		t.Errorf("the repeat: %v, %v", again, err)
+	}
+	if page, _, err := w.engine.Invoices(t.Context(), "acme", "", 10); err != nil || len(page) != 1 {
+		t.Errorf("%d invoices, %v", len(page), err)
+	}
+}
+
+// TestSubscriptionValidateOnly checks everything, and changes nothing.
+func TestSubscriptionValidateOnly(t *testing.T) {
+	w := newBillingWorld(t, true)
+	dry := func(method string) context.Context {
+		info := call.From(w.as(method))
+		info.ValidateOnly = true
+		return call.With(t.Context(), info)
+	}
+	s, err := w.subscriptions.ChangeSubscription(dry("ChangeSubscription"), &breakwaterv1.ChangeSubscriptionRequest{Name: shopSubscription, Plan: "pro"})
+	if err != nil || s.GetPendingPlan() != "pro" {
+		t.Errorf("%v, %v", s, err)
+	}
+	if s := w.subscription(); s.GetPlan() != "free" || s.GetPendingPlan() != "" {
+		t.Errorf("something was stored: %v", s)
+	}
+	_, err = w.subscriptions.ChangeSubscription(dry("ChangeSubscription"), &breakwaterv1.ChangeSubscriptionRequest{Name: shopSubscription, Plan: "gold"})
+	refusal := wantReason(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField, "plan")
+	if want := `plan: there is no plan "gold": choose one of free, pro, business, enterprise`; refusal.Message != want {
+		t.Errorf("%q, want %q", refusal.Message, want)
+	}
+	page, err := w.billing.CreateCheckoutSession(dry("CreateCheckoutSession"), &breakwaterv1.CreateCheckoutSessionRequest{
+		Name: "accounts/acme/billing", SuccessUrl: "https://acme.example/",
+	})
+	if err != nil || page.GetUrl() != "" {
+		t.Errorf("a page was made: %v, %v", page, err)
+	}
+}
+
+// TestEnds: who deletes a site or an account pays for nothing after the period, and may come
+// back until then.
+func TestEnds(t *testing.T) {
+	w := newBillingWorld(t, true)
+	w.mustChange("pro")
+	if _, err := w.sites.DeleteSite(w.as("DeleteSite"), &breakwaterv1.DeleteSiteRequest{Name: shopSite}); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.subscription(); s.GetPlan() != "pro" || s.GetPendingPlan() != "free" {
+		t.Errorf("a deleted site: %v", s)
+	}
+	_, err := w.change("business")
+	wantReason(t, err, codes.FailedPrecondition, rpcerr.ReasonInvalidState, "")
+	if _, err := w.sites.UndeleteSite(w.as("UndeleteSite"), &breakwaterv1.UndeleteSiteRequest{Name: shopSite}); err != nil {
+		t.Fatal(err)
+	}
+	back, err := w.subscriptions.RevokeSubscription(w.as("RevokeSubscription"), &breakwaterv1.RevokeSubscriptionRequest{Name: shopSubscription})
+	if err != nil || back.GetPendingPlan() != "" {
+		t.Fatalf("%v, %v", back, err)
+	}
+	if _, err := w.accounts.DeleteAccount(w.as("DeleteAccount"), &breakwaterv1.DeleteAccountRequest{Name: "accounts/acme"}); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.subscription(); s.GetPendingPlan() != "free" {
+		t.Errorf("in a deleted account: %v", s)
+	}
+}
+
+// TestSubscriptionEtags: a change that crossed another one is refused.
+func TestSubscriptionEtags(t *testing.T) {
+	w := newBillingWorld(t, true)
+	tag := w.subscription().GetEtag()
+	w.mustChange("pro")
+	for what, err := range map[string]error{
+		"change": second(w.subscriptions.ChangeSubscription(w.as("ChangeSubscription"), &breakwaterv1.ChangeSubscriptionRequest{Name: shopSubscription, Plan: "business", Etag: tag})),
+		"cancel": second(w.subscriptions.CancelSubscription(w.as("CancelSubscription"), &breakwaterv1.CancelSubscriptionRequest{Name: shopSubscription, Etag: tag})),
+		"revoke": second(w.subscriptions.RevokeSubscription(w.as("RevokeSubscription"), &breakwaterv1.RevokeSubscriptionRequest{Name: shopSubscription, Etag: tag})),
+	} {
+		if rpcerr.Status(err).Code() != codes.Aborted {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := w.subscriptions.CancelSubscription(w.as("CancelSubscription"), &breakwaterv1.CancelSubscriptionRequest{Name: shopSubscription, Etag: w.subscription().GetEtag()}); err != nil {
+		t.Error(err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// TestPaymentWaits: a payment that waits for the customer says what to do, and is given up
+// by a cancel.
+func TestPaymentWaits(t *testing.T) {
+	w := newBillingWorld(t, true)
+	w.card(storev1.Ledger_WAITS)
+	s := w.mustChange("pro")
+	if s.GetState() != breakwaterv1.Subscription_REQUIRES_ACTION || s.GetPendingAction().GetUrl() == "" || s.GetPlan() != "free" {
+		t.Fatalf("%v", s)
+	}
+	if _, err := w.subscriptions.CancelSubscription(w.as("CancelSubscription"), &breakwaterv1.CancelSubscriptionRequest{Name: shopSubscription}); err != nil {
+		t.Fatal(err)
+	}
+	w.later(0)
+	if s := w.subscription(); s.GetPlan() != "free" || s.GetPendingPlan() != "" || s.GetState() != breakwaterv1.Subscription_ACTIVE {
+		t.Errorf("given up: %v", s)
+	}
+}
+
+// TestBillingRefusal is the table from errors of billing to what callers are told.
+func TestBillingRefusal(t *testing.T) {
+	w := newSiteWorld(t)
+	cause := errors.New("cause")
+	for _, test := range []struct {
+		err    error
+		code   codes.Code
+		reason rpcerr.Reason
+	}{
+		{billing.ErrPaymentMethodRequired, codes.FailedPrecondition, "PAYMENT_METHOD_REQUIRED"},
+		{billing.ErrQuoteExpired, codes.FailedPrecondition, "QUOTE_EXPIRED"},
+		{billing.ErrQuoteStale, codes.FailedPrecondition, "QUOTE_STALE"},
+		{billing.ErrChangeInProgress, codes.Aborted, "CHANGE_IN_PROGRESS"},
+		{&billing.StateError{Message: "no"}, codes.FailedPrecondition, "INVALID_STATE"},
+		{&billing.UnknownPlanError{Plan: "gold"}, codes.InvalidArgument, "INVALID_FIELD"},
+		{&billing.PaymentError{Code: "card_declined", Message: "no"}, codes.FailedPrecondition, "PAYMENT_METHOD_REQUIRED"},
+		{billing.ErrNotFound, codes.NotFound, "NOT_FOUND"},
+		{billing.ErrRetry, codes.Unavailable, "UNAVAILABLE"},
+		{billing.ErrRefused, codes.Internal, "INTERNAL"},
+	} {
+		wantReason(t, billingRefusal(test.err, w.plans, shopSubscription), test.code, test.reason, "")
+	}
+	if got := billingRefusal(cause, w.plans, ""); !errors.Is(got, cause) {
+		t.Errorf("another error became %v", got)
+	}
+}
