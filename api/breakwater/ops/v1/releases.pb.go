@@ -295,7 +295,8 @@ type Release struct {
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Its waves.
 	Waves []*Release_Wave `protobuf:"bytes,6,rep,name=waves,proto3" json:"waves,omitempty"`
-	// Its changes; absent in lists.
+	// Its changes; absent in lists, and once the release is older than what is kept for
+	// rollbacks.
 	Changes []*Release_Change `protobuf:"bytes,7,rep,name=changes,proto3" json:"changes,omitempty"`
 	// How many changes it has.
 	ChangeCount int32 `protobuf:"varint,8,opt,name=change_count,json=changeCount,proto3" json:"change_count,omitempty"`

@@ -53,7 +53,8 @@ type ReleaseServiceClient interface {
 	FreezeChannel(ctx context.Context, in *FreezeChannelRequest, opts ...grpc.CallOption) (*Channel, error)
 	// UnfreezeChannel ends a freeze.
 	UnfreezeChannel(ctx context.Context, in *UnfreezeChannelRequest, opts ...grpc.CallOption) (*Channel, error)
-	// ListReleases lists a channel's kept releases, newest first, without their changes.
+	// ListReleases lists a channel's kept releases, newest first, without their changes: at
+	// least the newest 1,000.
 	ListReleases(ctx context.Context, in *ListReleasesRequest, opts ...grpc.CallOption) (*ListReleasesResponse, error)
 	// GetRelease returns one release with its changes.
 	GetRelease(ctx context.Context, in *GetReleaseRequest, opts ...grpc.CallOption) (*Release, error)
@@ -64,7 +65,8 @@ type ReleaseServiceClient interface {
 	ResumeRelease(ctx context.Context, in *ResumeReleaseRequest, opts ...grpc.CallOption) (*Release, error)
 	// RollbackRelease undoes a release. One that has not soaked is abandoned with its
 	// descendants and every data center on them moves back at once. An older one is undone
-	// by a new release that reverts it and goes wave by wave.
+	// by a new release that reverts it and goes wave by wave; one whose changes are not kept
+	// any more is refused with INVALID_STATE.
 	RollbackRelease(ctx context.Context, in *RollbackReleaseRequest, opts ...grpc.CallOption) (*Release, error)
 	// ExpediteRelease asks that a release skip the bakes that are left to it. Nothing
 	// happens before another operator approves.
@@ -256,7 +258,8 @@ type ReleaseServiceServer interface {
 	FreezeChannel(context.Context, *FreezeChannelRequest) (*Channel, error)
 	// UnfreezeChannel ends a freeze.
 	UnfreezeChannel(context.Context, *UnfreezeChannelRequest) (*Channel, error)
-	// ListReleases lists a channel's kept releases, newest first, without their changes.
+	// ListReleases lists a channel's kept releases, newest first, without their changes: at
+	// least the newest 1,000.
 	ListReleases(context.Context, *ListReleasesRequest) (*ListReleasesResponse, error)
 	// GetRelease returns one release with its changes.
 	GetRelease(context.Context, *GetReleaseRequest) (*Release, error)
@@ -267,7 +270,8 @@ type ReleaseServiceServer interface {
 	ResumeRelease(context.Context, *ResumeReleaseRequest) (*Release, error)
 	// RollbackRelease undoes a release. One that has not soaked is abandoned with its
 	// descendants and every data center on them moves back at once. An older one is undone
-	// by a new release that reverts it and goes wave by wave.
+	// by a new release that reverts it and goes wave by wave; one whose changes are not kept
+	// any more is refused with INVALID_STATE.
 	RollbackRelease(context.Context, *RollbackReleaseRequest) (*Release, error)
 	// ExpediteRelease asks that a release skip the bakes that are left to it. Nothing
 	// happens before another operator approves.
