@@ -87,7 +87,7 @@ func (f *fitting) apps() {
 		}
 		if !slices.Contains(f.parked.GetApps(), id) {
 			f.parked.Apps = append(f.parked.Apps, id)
-			slices.Sort(f.parked.Apps)
+			slices.Sort(f.parked.GetApps())
 		}
 		why := found[0].Message
 		if found[0].Field != "" {

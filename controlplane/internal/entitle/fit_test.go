@@ -140,7 +140,7 @@ func TestOwnerDecidesMeanwhile(t *testing.T) {
 			},
 		},
 		"switch forgotten": {
-			func(c *breakwaterv1.SiteConfig, _ *storev1.Parked) { delete(c.Apps, "prefetch") },
+			func(c *breakwaterv1.SiteConfig, _ *storev1.Parked) { delete(c.GetApps(), "prefetch") },
 			func(c *breakwaterv1.SiteConfig) bool { return c.GetApps()["prefetch"].GetEnabled() },
 		},
 		"a conflict": {
@@ -157,7 +157,7 @@ func TestOwnerDecidesMeanwhile(t *testing.T) {
 		},
 		"an entry given again": {
 			func(c *breakwaterv1.SiteConfig, _ *storev1.Parked) {
-				c.ThreatSettings.FirewallEntries = append(firewall(50, 1), c.ThreatSettings.FirewallEntries[1:]...)
+				c.ThreatSettings.FirewallEntries = append(firewall(50, 1), c.GetThreatSettings().GetFirewallEntries()[1:]...)
 			},
 			func(c *breakwaterv1.SiteConfig) bool { return len(c.GetThreatSettings().GetFirewallEntries()) == 119 },
 		},

@@ -95,5 +95,5 @@ func (t *transaction) compiles(rec *storev1.SiteRecord, config *breakwaterv1.Sit
 	as := &storev1.SiteRecord{Site: proto.CloneOf(rec.GetSite()), Config: config, Purges: rec.GetPurges()}
 	as.Site.State = breakwaterv1.Site_ACTIVE
 	_, err := compile.Site(compile.SiteInput{Record: as, Limits: limits.GetLimits()})
-	return err == nil, nil //nolint:nilerr // Why it does not compile is of no interest here.
+	return err == nil, nil // Why it does not is of no interest here.
 }

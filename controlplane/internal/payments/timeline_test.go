@@ -36,6 +36,7 @@ type town struct {
 }
 
 func newTown(t testing.TB) *town {
+	t.Helper()
 	w := newWorld(t)
 	v := &town{world: w, provider: local.New(local.Config{Store: payments.NewLedgers(w.writer), Plans: w.plans})}
 	log := slog.New(slog.DiscardHandler)

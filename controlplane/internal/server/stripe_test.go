@@ -126,7 +126,9 @@ func (w *stripeWorld) webhooks(customer string) {
 	}
 	now, body := time.Now(), string(event.Payload)
 	stranger := strings.ReplaceAll(strings.ReplaceAll(body, customer, "cus_stranger"), event.ID, "evt_stranger")
-	sign := func(body string, at time.Time, secrets ...string) string { return stripetest.Sign([]byte(body), at, secrets...) }
+	sign := func(body string, at time.Time, secrets ...string) string {
+		return stripetest.Sign([]byte(body), at, secrets...)
+	}
 	for _, test := range []struct {
 		name, body, signature string
 		status                int

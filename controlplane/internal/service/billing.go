@@ -165,7 +165,7 @@ func billingOpen[R proto.Message](
 		}
 		if made == nil {
 			var err error
-			if made, err = open(tx.Context(), name.Account, s.billingKey(tx.Call(), tx.Now())); err != nil {
+			if made, err = open(ctx, name.Account, s.billingKey(tx.Call(), tx.Now())); err != nil {
 				return none, billingRefusal(err, s.cfg.Plans, name.String())
 			}
 		}

@@ -51,7 +51,7 @@ func invoiceShown(account string, in *billing.Invoice) *breakwaterv1.Invoice {
 		CreateTime: billingTime(in.Created), PayTime: billingTime(in.Paid), NextAttemptTime: billingTime(in.NextAttempt),
 		Subtotal: billingMoney(in.Subtotal), Tax: billingMoney(in.Tax), Total: billingMoney(in.Total),
 		AmountDue: billingMoney(in.AmountRemaining), AmountPaid: billingMoney(in.AmountPaid),
-		HostedUri: in.HostedURL, PdfUri: in.PDFURL, Attempts: int32(min(in.Attempts, 1<<20)), //nolint:gosec // Bounded.
+		HostedUri: in.HostedURL, PdfUri: in.PDFURL, Attempts: int32(min(in.Attempts, 1<<20)),
 	}
 	for _, l := range in.Lines[:min(len(in.Lines), invoiceLines)] {
 		out.Lines = append(out.Lines, &breakwaterv1.Invoice_Line{

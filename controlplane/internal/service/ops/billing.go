@@ -52,7 +52,7 @@ func (b *Billing) Reconcile(ctx context.Context, req *opsv1.ReconcileRequest) (*
 		if out != nil {
 			return out, nil // What the comparison found does not depend on the registry's revision.
 		}
-		found, err := b.reconcile(tx.Context(), req, !tx.Call().ValidateOnly)
+		found, err := b.reconcile(ctx, req, !tx.Call().ValidateOnly)
 		out = found
 		return out, err
 	})
@@ -84,7 +84,7 @@ func (b *Billing) reconcile(ctx context.Context, req *opsv1.ReconcileRequest, re
 	if err != nil {
 		return nil, notCompared(err)
 	}
-	out.Accounts = int32(round.Accounts) //nolint:gosec // At most reconcileAccounts.
+	out.Accounts = int32(round.Accounts)
 	for _, f := range round.Findings {
 		out.Differences = append(out.Differences, differenceView(f.Account, f.Difference))
 	}
