@@ -167,3 +167,76 @@ func TestAnswerToAForgottenCall(t *testing.T) {
 		t.Error("the call under way was forgotten")
 	}
 }
+
+// TestToldInTime has one fall taken back in time, without an answer, and another one too late.
+func TestToldInTime(t *testing.T) {
+	s := two(t)
+	s.till.fresh = true
+	s.must(s.change("a.test", "pro"))
+	s.must(s.cancel("b.test"))
+	s.settle()
+	s.before(30 * time.Minute)
+	silent := true
+	s.till.fault = func(point string) error {
+		if silent && point == "after SetQuantities" {
+			return errLost
+		}
+		return nil
+	}
+	s.must(s.revoke("a.test"))
+	if _, err := s.engine.Settle(t.Context(), account); err == nil {
+		t.Fatal("the answer was not lost")
+	}
+	s.must(s.revoke("b.test"))
+	s.before(-time.Minute)
+	silent = false
+	s.settle()
+	s.on("a.test", "business", "")
+	s.on("b.test", "free", "")
+	if len(s.till.credits) != 0 || s.sites["a.test"].Plan != "business" || s.sites["b.test"].Plan != "free" {
+		t.Errorf("credits %v, %v, %v", s.till.credits, s.sites["a.test"], s.sites["b.test"])
+	}
+	s.agrees()
+}
+
+// TestOldNews has another replica get on with the work, or a webhook come, while the provider
+// is being asked.
+func TestOldNews(t *testing.T) {
+	s := two(t)
+	s.till.card = "action"
+	s.must(s.ask(false))
+	s.settle()
+	once := true
+	s.till.fault = func(point string) error {
+		if once && point == "after reading Subscription" {
+			once = false
+			s.settle()
+		}
+		return nil
+	}
+	s.clock.Advance(time.Minute)
+	s.must(s.change("b.test", "business"))
+	s.settle()
+	s.on("b.test", "pro", "business")
+	if once || s.till.calls[len(s.till.calls)-1] != "Upgrade" {
+		t.Errorf("calls: %v", s.till.calls)
+	}
+	s.must(s.cancel("b.test"))
+	s.settle()
+
+	once = true
+	s.till.fault = func(point string) error {
+		if once && point == "after reading Subscription" {
+			once = false
+			s.till.card = "accept"
+			return s.ask(false)
+		}
+		return nil
+	}
+	s.must(s.ask(false))
+	s.settle()
+	if got := s.record.GetSeen().GetPaymentMethod().GetLast4(); got != "4242" {
+		t.Errorf("the card that came meanwhile was not seen: %s", got)
+	}
+	s.agrees()
+}

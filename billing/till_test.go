@@ -32,6 +32,9 @@ type till struct {
 	// fault is asked before and after each call does its work.
 	fault  func(point string) error
 	number int
+	// fresh has repeats of changes of subscriptions answered with what is there now, as the
+	// client for Stripe does where it sees that nothing is left to be done.
+	fresh bool
 	// renewed hears of every renewal, at its time.
 	renewed func(billed Quantities)
 }
@@ -83,6 +86,9 @@ func tillChange[T any](p *till, key, op, request string, fn func() (T, error)) (
 		}
 		if a.err != nil {
 			return none, a.err
+		}
+		if old, ok := a.value.(*Subscription); ok && p.fresh {
+			a.value = p.show(p.sub(old.ID))
 		}
 		return a.value.(T), nil
 	}
