@@ -107,6 +107,10 @@ func (wr *writer) change(ctx context.Context, n int64) bool {
 		bounded, cancel := context.WithTimeout(ctx, 2*time.Second)
 		r := wr.h.w.replicas[turn%len(wr.h.w.replicas)]
 		a, err := r.as(wr.h.token).do(bounded, http.MethodPatch, sitePath(wr.domain)+"/settings", body, "Idempotency-Key", key)
+		if err == nil {
+			// What a server answers to who just gave up may still arrive: that it was cancelled.
+			err = bounded.Err()
+		}
 		cancel()
 		wr.mu.Lock()
 		wr.tries++
