@@ -27,6 +27,7 @@ type Agent struct {
 	checking sync.Mutex    // one health check at a time
 	kick     chan struct{} // makes the health checks look at their timer again
 	lost     atomic.Bool   // the data plane lost what it had
+	told     atomic.Bool   // the control plane took a report since the start
 
 	mu    sync.Mutex
 	ended []ending // abandoned releases that were rejected here
@@ -107,6 +108,7 @@ func (a *Agent) live(ctx context.Context) error {
 	a.feed.Store(f)
 
 	a.worker = newWorker()
+	a.told.Store(a.cfg.Report == nil)
 	running, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { f.Run(running) })

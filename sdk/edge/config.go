@@ -70,6 +70,9 @@ type Config struct {
 	// CrashWindow is how long a process has to serve well until crashes before it no longer
 	// count; see the package documentation. Default 1 min.
 	CrashWindow time.Duration
+	// AskTimeout is how long a server that crashes in a row tries to tell and to hear, before
+	// it serves again what may have crashed it. Default 2 s.
+	AskTimeout time.Duration
 	// ScrubInterval is the time between checks of everything on the disk; negative means
 	// none. Default 10 min.
 	ScrubInterval time.Duration
@@ -130,6 +133,7 @@ func (c Config) complete() (Config, error) {
 		&c.ReportInterval:    5 * time.Second,
 		&c.HeartbeatInterval: 10 * time.Second,
 		&c.CrashWindow:       time.Minute,
+		&c.AskTimeout:        2 * time.Second,
 		&c.ScrubInterval:     10 * time.Minute,
 		&c.RequestTimeout:    5 * time.Second,
 		&c.BackoffMin:        100 * time.Millisecond,

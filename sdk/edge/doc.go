@@ -57,6 +57,10 @@
 // machine that starts anew is not counted, since power cuts look the same; the control plane
 // sees them.
 //
+// A server that crashes in a row also says so, and hears what it is to serve, before it serves
+// again, where both can be had within [Config.AskTimeout]: what was taken back meanwhile is
+// then left before it can crash the server once more.
+//
 // An agent does not roll back by itself when a health check fails after applying: it says
 // so, and the control plane decides.
 //

@@ -208,6 +208,53 @@ func (a *Agent) replaceable(head store.Generation) bool {
 	return ok
 }
 
+// ask gives a server that crashes in a row a moment to say so, and to hear what it is to
+// serve, before it serves again what may end it too soon for either. What the control plane
+// took back meanwhile is left at once.
+func (a *Agent) ask(ctx context.Context) error {
+	if a.store.Crashes() == 0 {
+		return nil
+	}
+	f := a.feed.Load()
+	limit := a.cfg.Clock.NewTimer(a.cfg.AskTimeout)
+	defer limit.Stop()
+	for waiting := true; waiting && (f.Epoch() == 0 || !a.told.Load()); {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-limit.Chan():
+			waiting = false
+		case <-f.Wake():
+		}
+	}
+	for _, c := range wire.Channels() {
+		t, ordered := f.Target(c)
+		head, some := a.store.Head(c)
+		if !ordered || !some || !a.last.done || t.Release >= head.Release {
+			continue
+		}
+		to, held := a.store.Before(c, head.Release)
+		for held && to.Release > t.Release {
+			to, held = a.store.Before(c, to.Release)
+		}
+		if !held || to.Release != t.Release {
+			continue // it is applied, as any other order
+		}
+		for head.Seq != to.Seq {
+			if err := a.store.Undo(c, nil); err != nil {
+				return err
+			}
+			if head, some = a.store.Head(c); !some {
+				break
+			}
+		}
+		if err := a.store.FallBack(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // lasts ends the row of crashes once this process has served well for long enough.
 func (a *Agent) lasts(ctx context.Context) {
 	for a.sleep(ctx, a.cfg.CrashWindow) {

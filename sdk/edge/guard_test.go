@@ -2,10 +2,12 @@ package edge_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,7 +27,7 @@ func (w *world) crash(times int, c wire.Channel, n int64) {
 }
 
 func TestCrashLoop(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, func(c *edge.Config) { c.AskTimeout = 50 * time.Millisecond })
 	w.start()
 	shield := w.release(wire.Urgent, edgetest.Doc(wire.KindShield, "a", "on"))
 	w.release(wire.Urgent, edgetest.Doc(wire.KindShield, "a", "off"))
@@ -85,6 +87,31 @@ func TestTrialsEndTheRow(t *testing.T) {
 		w.target(wire.Routine, base)
 	}
 	w.serves(wire.Urgent, 2)
+}
+
+// TestHearsBeforeItServes has a server that lives too short to hear an order, and hears it
+// before it serves.
+func TestHearsBeforeItServes(t *testing.T) {
+	w := newWorld(t, func(c *edge.Config) { c.AskTimeout = time.Minute })
+	w.start()
+	w.release(wire.Routine, site("a", "1"))
+	w.release(wire.Routine, site("a", "2"))
+	w.release(wire.Routine, site("a", "3"))
+	w.stop(edge.ErrCrash)
+	w.pub.Target(dc, wire.Routine, 1, 0)
+	w.plane = edgetest.NewPlane()
+	var served atomic.Int64
+	w.plane.Before(func(_ context.Context, g edge.Generation, _ []edge.Change) error {
+		served.CompareAndSwap(0, g.Releases()[wire.Routine])
+		return nil
+	})
+	w.start()
+	w.serves(wire.Routine, 1)
+	if n := served.Load(); n != 1 {
+		t.Errorf("release %d was served first", n)
+	}
+	w.reports.Await(server, "the target", func(m *edgev1.ReportRequest) bool { return channelOf(m).GetTargetSequence() == 4 })
+	w.target(wire.Routine, 3) // forward again
 }
 
 // TestCrashLoopEnds has a server that crashes whatever it serves.

@@ -70,7 +70,9 @@ func (a *Agent) reportStream(ctx context.Context, client edgev1.EdgeServiceClien
 				due.Stop()
 				return taken, err
 			case wanted := <-answers:
-				taken = true
+				if taken = true; a.told.CompareAndSwap(false, true) {
+					a.feed.Load().Signal()
+				}
 				if wanted > 0 {
 					interval = max(wanted, minReportInterval)
 				}

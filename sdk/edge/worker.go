@@ -35,6 +35,9 @@ func newWorker() worker {
 
 // work serves what the store holds and then acts on targets, one channel at a time.
 func (a *Agent) work(ctx context.Context) error {
+	if err := a.ask(ctx); err != nil {
+		a.cfg.Logger.Error("edge: an order back waits", "error", err)
+	}
 	for attempt := 0; ; attempt++ {
 		err := a.serveAll(ctx)
 		if errors.Is(err, ErrStuck) || ctx.Err() != nil {
