@@ -22,7 +22,7 @@ const (
 	rootPassword  = "a password of root's"
 	userPassword  = "a password of the control plane's"
 	edgePassword  = "a password of the edge's"
-	patience      = 40 * time.Second
+	patience      = 2 * time.Minute
 	settleAttempt = 100 * time.Millisecond
 )
 
