@@ -33,9 +33,9 @@ func TestFigures(t *testing.T) {
 		late bool
 		when string
 	}{
-		{simfleet.Reject, false, "leader killed at the first sign"},
-		{simfleet.Crash, false, "leader killed at the first sign"},
-		{simfleet.Crash, true, "leader killed as it abandons"},
+		{simfleet.Reject, false, "leader killed at once"},
+		{simfleet.Crash, false, "leader killed at once"},
+		{simfleet.Crash, true, "leader killed halfway"},
 	} {
 		var halted, undone []time.Duration
 		for range rounds {
@@ -44,7 +44,7 @@ func TestFigures(t *testing.T) {
 			halted, undone = append(halted, h), append(undone, u)
 			exposed = max(exposed, s.signs.exposed())
 		}
-		row(fmt.Sprintf("%s, %s -> release abandoned", c.effect, c.when), halted, "2000")
+		row(fmt.Sprintf("%s, %s -> release abandoned", c.effect, c.when), halted, "")
 		row(fmt.Sprintf("%s, %s -> all reverted and acknowledged", c.effect, c.when), undone, "5000")
 	}
 	_, _ = fmt.Fprintf(os.Stdout, "data centers that a harmful release reached, leader killed, at most: %d of 23 (aim: 1)\n", exposed)
