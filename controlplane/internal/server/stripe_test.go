@@ -100,7 +100,7 @@ func TestStripe(t *testing.T) {
 	if _, err := w.fake.CompleteCheckout(customer, stripetest.Card{}); err != nil {
 		t.Fatal(err)
 	}
-	pro := w.acme.OK(http.MethodPost, subscription+":change", `{"plan": "pro"}`)
+	pro := change(w.ControlPlane, w.acme, `{"plan": "pro"}`)
 	if pro.Text("plan") != "pro" || w.fake.Charged(customer) != 2000 {
 		t.Fatalf("after the card was entered: %v, charged %d", pro, w.fake.Charged(customer))
 	}

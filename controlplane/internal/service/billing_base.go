@@ -54,11 +54,11 @@ type BillingBase struct {
 	Engine   BillingEngine
 	Payments *payments.Payments
 	Feed     SiteFeed
-	// Patience is how long an answer waits for a payment; 5 seconds if zero.
+	// Patience is how long an answer waits for a payment; 8 seconds if zero.
 	Patience time.Duration
 }
 
-const defaultPatience = 5 * time.Second
+const defaultPatience = 8 * time.Second
 
 // patience bounds a wait for the payment provider.
 func (b *BillingBase) patience(ctx context.Context) (context.Context, context.CancelFunc) {
