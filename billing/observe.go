@@ -20,12 +20,6 @@ func (r *rules) observe(tx Tx, s *snapshot, req request) error {
 	if err := r.observeCustomer(tx, s); err != nil {
 		return err
 	}
-	if s.subscription != nil && rec.GetCall() != nil && rec.GetSubscription() == s.subscription.ID &&
-		s.subscription.PeriodStart.Before(at(rec.GetSeen().GetPeriodStart())) {
-		// The answer to a call that was repeated: it shows what was before.
-		rec.Refetch = true
-		return nil
-	}
 	if err := r.observeSubscription(tx, s, req); err != nil {
 		return err
 	}

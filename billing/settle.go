@@ -10,7 +10,7 @@ import (
 )
 
 // maxSteps bounds one run of Settle: another one goes on.
-const maxSteps = 200
+const maxSteps = 50
 
 // Settle does what is left to be done for an account, a step at a time: it looks at the
 // record, does what follows, stores what came of it, and looks again. It may be stopped
