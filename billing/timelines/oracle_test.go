@@ -77,12 +77,15 @@ type view struct {
 	prorate time.Time // Of an upgrade.
 }
 
-func (s *site) setNext(plan string, v view, now time.Time) {
+func (o *oracle) setNext(s *site, plan string, v view) {
+	if o.subscription == "" {
+		return // It has ended, whether we know or not: there is nothing to schedule.
+	}
 	if !slices.Contains(s.was, s.next) {
 		s.was = append(s.was, s.next)
 	}
 	s.next = plan
-	if !v.end.IsZero() && !v.end.After(now) && cents[plan] < cents[s.plan] {
+	if !v.end.IsZero() && !v.end.After(o.w.clock.Now()) && cents[plan] < cents[s.plan] {
 		// The renewal came already, and we do not know: it falls at once, and is not billed.
 		s.plan = plan
 	}
@@ -95,24 +98,40 @@ func (o *oracle) last() *upgrade {
 	return o.upgrades[len(o.upgrades)-1]
 }
 
-func (o *oracle) change(domain, plan string, v view) {
-	s, now := o.site(domain), o.w.clock.Now()
-	if cents[plan] <= cents[s.plan] {
-		s.setNext(plan, v, now)
+// change is a change of plan; up says that it is being paid for.
+func (o *oracle) change(domain, plan string, up bool, v view) {
+	s := o.site(domain)
+	if should := cents[plan] > cents[s.plan]; up != should && !o.behind() {
+		o.w.Fatalf("%s: a change of %s from %s to %s: that it is paid for is %v", o.account, domain, s.plan, plan, up)
+	}
+	if !up {
+		o.setNext(s, plan, v)
 		return
 	}
 	if s.next != s.plan {
-		s.setNext(s.plan, v, now)
+		o.setNext(s, s.plan, v)
 	}
 	o.upgrades = append(o.upgrades, &upgrade{site: domain, from: s.plan, to: plan, prorate: v.prorate})
+}
+
+// behind says that Stripe did something of which our record does not know yet.
+func (o *oracle) behind() bool {
+	return o.subscription != o.w.record(o.account).GetSubscription() ||
+		slices.ContainsFunc(o.cycles, func(c *cycle) bool { return !c.known })
 }
 
 // abandon is what a cancellation means while a payment is under way.
 func (o *oracle) abandon() {
 	u := o.last()
 	u.unwanted = true
-	if u.paid != "" { // It was too late: the plan holds until the period ends.
-		o.site(u.site).next = u.from
+	if u.paid == "" {
+		return
+	}
+	// It was too late: the plan holds until the period ends, which it may have already.
+	s := o.site(u.site)
+	s.next = u.from
+	if slices.ContainsFunc(o.cycles, func(c *cycle) bool { return !c.known }) {
+		s.plan = u.from
 	}
 }
 
@@ -121,19 +140,19 @@ func (o *oracle) cancel(domain string, v view) {
 		o.abandon()
 		return
 	}
-	o.site(domain).setNext("free", v, o.w.clock.Now())
+	o.setNext(o.site(domain), "free", v)
 }
 
 func (o *oracle) revoke(domain string, v view) {
 	s := o.site(domain)
-	s.setNext(s.plan, v, o.w.clock.Now())
+	o.setNext(s, s.plan, v)
 }
 
 func (o *oracle) remove(domain string, v view) {
 	if v.moving == domain {
 		o.abandon()
 	}
-	o.site(domain).setNext("free", v, o.w.clock.Now())
+	o.setNext(o.site(domain), "free", v)
 }
 
 func (o *oracle) purge(domain string, v view) {
@@ -180,6 +199,7 @@ func (o *oracle) invoiced(i stripetest.Invoice) {
 		o.w.Fatalf("%s: %s bills a change that nobody asked for", o.account, i.ID)
 	}
 	o.invoices[i.ID] = u
+	o.know() // Nothing is billed before the last renewal is known.
 }
 
 // paid takes in that an invoice was paid.
@@ -191,11 +211,6 @@ func (o *oracle) paid(i stripetest.Invoice) {
 	u := o.invoices[i.ID]
 	if u.paid != "" {
 		o.w.Fatalf("%s: %s charges again for %s, which %s was paid for", o.account, i.ID, u.site, u.paid)
-	}
-	for _, c := range o.cycles {
-		if !c.known && c.at.Before(i.Created) {
-			o.know() // Nothing is charged before the renewal is known.
-		}
 	}
 	u.paid = i.ID
 	o.price(u, i)
@@ -252,6 +267,9 @@ func (o *oracle) look() {
 }
 
 func (o *oracle) know() {
+	if !slices.ContainsFunc(o.cycles, func(c *cycle) bool { return !c.known }) {
+		return
+	}
 	for _, c := range o.cycles {
 		if c.known {
 			continue
@@ -307,7 +325,7 @@ func (o *oracle) ended() {
 
 // price checks what an upgrade was billed, by a calculation of its own.
 func (o *oracle) price(u *upgrade, i stripetest.Invoice) {
-	change, total := map[string]int64{}, int64(0)
+	change, total, rounded := map[string]int64{}, int64(0), map[string]bool{}
 	for _, l := range i.Lines {
 		plan, sign := planOf(l), int64(1)
 		want := l.Quantity * cents[plan]
@@ -326,18 +344,19 @@ func (o *oracle) price(u *upgrade, i stripetest.Invoice) {
 		if l.Amount != want {
 			o.w.Fatalf("%s: the line %+v should be %d", o.account, l, want)
 		}
-		if l.Amount == 0 && l.Proration { // Too little is left of the period to tell them apart.
-			continue
-		}
+		// Too little is left of the period to tell a credit from a charge.
+		rounded[plan] = rounded[plan] || l.Amount == 0 && l.Proration
 		change[plan] += sign * l.Quantity
 		total += l.Amount
 	}
-	maps.DeleteFunc(change, func(_ string, n int64) bool { return n == 0 })
 	want := map[string]int64{u.to: 1}
 	if u.from != "free" {
 		want[u.from] = -1
 	}
-	if total != i.Total || !maps.Equal(change, want) && total != 0 {
+	for _, counts := range []map[string]int64{change, want} {
+		maps.DeleteFunc(counts, func(plan string, n int64) bool { return n == 0 || rounded[plan] })
+	}
+	if total != i.Total || !maps.Equal(change, want) {
 		o.w.Fatalf("%s: %s is to go from %s to %s; billed was %v for %d", o.account, u.site, u.from, u.to, i.Lines, i.Total)
 	}
 }

@@ -11,35 +11,31 @@ import (
 )
 
 // calm ends the trouble and does what is left to be done, for some days. Webhooks that are
-// under way are lost: the reconciler runs, as it does every day.
+// under way are lost: the reconciler runs now and then, as it does every day.
 func (w *world) calm(days int) {
 	w.faulty, w.deadly, w.down, w.quiet, w.posts = 0, 0, false, true, nil
 	w.store.meanwhile = nil
-	const tick = 3 * time.Hour
-	for hours := 0; hours <= days*24; {
-		for _, name := range w.names {
-			if hours%24 < 3 {
+	end := w.clock.Now().AddDate(0, 0, days)
+	for day := w.clock.Now(); ; {
+		if !w.clock.Now().Before(day) {
+			for _, name := range w.names {
 				w.reconcile(name)
 			}
-			for range 5 {
+			day = day.AddDate(0, 0, 2+days/5)
+		}
+		step := 6 * time.Hour
+		for _, name := range w.names {
+			for range 3 {
 				w.settle(name, false)
 			}
-		}
-		step := tick
-		for _, at := range w.again {
-			if d := at.Sub(w.clock.Now()); d > 0 && d < step {
-				step = max(d, time.Minute)
+			if at, ok := w.again[name]; ok {
+				step = min(step, max(at.Sub(w.clock.Now()), time.Minute))
 			}
 		}
-		before := w.clock.Now()
-		w.pass(step)
-		hours += int(w.clock.Now().Truncate(time.Hour).Sub(before.Truncate(time.Hour)) / time.Hour)
-	}
-	for _, name := range w.names {
-		w.reconcile(name)
-		for range 5 {
-			w.settle(name, false)
+		if !w.clock.Now().Before(end) {
+			return
 		}
+		w.pass(step)
 	}
 }
 

@@ -41,13 +41,15 @@ type world struct {
 	// faulty and deadly are how many of a hundred requests fail, and steps kill the process.
 	faulty, deadly int
 	down           bool // Stripe can't be reached at all.
-	dead           bool
-	again          map[string]time.Time // When the outbox looks again.
-	failures       map[string]int
-	posts          []stripetest.Event // Webhooks that are under way.
-	ids            int
-	quiet          bool
-	counts         map[string]int
+	// faulted decides instead of chance.
+	faulted  func(stripetest.Request) stripetest.Fault
+	dead     bool
+	again    map[string]time.Time // When the outbox looks again.
+	failures map[string]int
+	posts    []stripetest.Event // Webhooks that are under way.
+	ids      int
+	quiet    bool
+	counts   map[string]int
 }
 
 var plans = []string{"free", "pro", "business", "enterprise"}
@@ -141,6 +143,9 @@ func (c wire) RoundTrip(r *http.Request) (*http.Response, error) {
 func (w *world) fault(r stripetest.Request) stripetest.Fault {
 	if w.down {
 		return stripetest.Unavailable
+	}
+	if w.faulted != nil {
+		return w.faulted(r)
 	}
 	if w.faulty == 0 || w.dice.IntN(100) >= w.faulty {
 		return stripetest.None
