@@ -138,6 +138,8 @@ func (m *machine) unnamed(ch *Chain, verdicts []verdict) {
 			if m.fails(ch, &r.Waves[w], e.dc, e.server, v.e.reason) {
 				m.convict(ch, r.Number, e)
 			}
+		case m.isRetry(r):
+			m.convict(ch, r.Number, e) // Without a doubt: it is alone, and hurt before.
 		case w == 0 || len(witnesses(verdicts, r.Number)) > 1:
 			e.others = witnesses(verdicts, r.Number)
 			m.undo(ch, r.Number, e, true)

@@ -66,15 +66,10 @@ func (m *machine) had(chain int, dc string) int64 {
 }
 
 // undo takes a channel back to last known good, everywhere. What came with releases up to n
-// is under suspicion; known says that the harm was of this channel. A retry that hurts is
-// back in quarantine, without a doubt.
+// is under suspicion; known says that the harm was of this channel.
 func (m *machine) undo(ch *Chain, n int64, e evidence, known bool) {
 	r := ch.Release(n)
 	if r == nil || r.Phase == Good || len(ch.Releases) < 2 {
-		return
-	}
-	if m.isRetry(r) {
-		m.convict(ch, n, e)
 		return
 	}
 	oldest := ch.Releases[1]
