@@ -24,6 +24,7 @@ func TestAnyLife(t *testing.T) {
 			"change": l.change, "quoted": l.quoted, "cancel": l.cancel, "revoke": l.revoke, "delete": l.delete,
 			"card": l.card, "confirm": l.confirm, "webhook": l.webhook, "wait": l.wait, "late": l.late,
 			"reconcile": l.reconcile, "work": l.work, "calm": func(*rapid.T) { l.calm() }, "ended": l.ended,
+			"purge": l.purge, "close": l.close,
 		}
 		rt.Repeat(actions)
 		l.calm()
@@ -46,6 +47,8 @@ type life struct {
 	keys   map[string]bool
 	// credited is what was noted to be given back for each invoice.
 	credited map[string]int64
+	// purged says that what was paid for was thrown away.
+	purged bool
 }
 
 func newLife(t *testing.T, rt *rapid.T) *life {
@@ -192,6 +195,29 @@ func (l *life) delete(*rapid.T) {
 	}
 }
 
+// purge throws a site away, and begins it anew.
+func (l *life) purge(*rapid.T) {
+	if rapid.IntRange(0, 9).Draw(l.rt, "rare") > 0 {
+		return
+	}
+	site := l.site()
+	l.purged = true
+	l.must(l.shop.quiet(func() error {
+		return l.shop.decide(func(tx Tx) error { return l.shop.engine.SitePurged(tx, site) })
+	}))
+	l.shop.sites[site] = &SiteState{Plan: "free"}
+	l.maybeWork()
+}
+
+// close deletes the account; it comes back at once.
+func (l *life) close(*rapid.T) {
+	if rapid.IntRange(0, 4).Draw(l.rt, "rare") > 0 {
+		return
+	}
+	l.refusal(l.shop.decide(l.shop.engine.AccountDeleted))
+	l.maybeWork()
+}
+
 func (l *life) card(*rapid.T) {
 	l.shop.till.card = rapid.SampledFrom([]string{"accept", "accept", "decline", "action", "none"}).Draw(l.rt, "card")
 	if rapid.Bool().Draw(l.rt, "told") {
@@ -298,7 +324,7 @@ func (l *life) calm() {
 		}
 	}
 	wroteOff := slices.ContainsFunc(s.audits, func(a string) bool { return strings.Contains(a, "written off") })
-	if want := s.engine.rules.plans.value(given); want != billed && !wroteOff {
+	if want := s.engine.rules.plans.value(given); want != billed && !wroteOff && (!l.purged || want > billed) {
 		l.rt.Fatalf("billed for %d, and given %v: %v", billed, given, s.record)
 	}
 	for domain, site := range s.record.GetSites() {
