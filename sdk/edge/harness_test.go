@@ -104,7 +104,7 @@ func (w *world) wait(want error) {
 		if !errors.Is(err, want) {
 			w.t.Errorf("the agent ends with %v, not %v", err, want)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		w.t.Fatal("the agent does not end")
 	}
 	w.kill = nil

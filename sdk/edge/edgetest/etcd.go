@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a helper waits for anything.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Etcd is one etcd member that can be stopped and started.
 type Etcd struct {
