@@ -13,7 +13,8 @@
 // sites and resume by cursor. Afterwards a checker compares:
 //
 //   - every acknowledged change is there, under the version that was acknowledged, once;
-//   - no event of the feed was lost, came twice or out of order;
+//   - no event of the feed was lost, came twice or out of order, but where history was
+//     compacted before a replica saw it, which then tells the newest version only;
 //   - both replicas tell the same of every site's propagation;
 //   - every data center serves what was written last, with the same state hashes.
 //

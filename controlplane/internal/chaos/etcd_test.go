@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,8 @@ type cluster struct {
 	dir, ca string
 	members []*member
 	root    *clientv3.Client
+	// compactions counts how often history was compacted.
+	compactions atomic.Int64
 }
 
 type member struct {
@@ -215,6 +218,7 @@ func (c *cluster) deposed(m *member) {
 // compact forgets all history up to now.
 func (c *cluster) compact() {
 	c.t.Helper()
+	c.compactions.Add(1)
 	eventually(c.t, "etcd compacts", func(ctx context.Context) error {
 		resp, err := c.root.Get(ctx, "x", clientv3.WithCountOnly())
 		if err != nil {
