@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -93,7 +94,7 @@ func TestCrashAnywhere(t *testing.T) {
 	t.Log(len(points), "points:", want)
 	for at := range points {
 		for _, fault := range []error{errLost, errBroken} {
-			if fault == errBroken && (strings.HasSuffix(points[at], "the transaction") || strings.Contains(points[at], "reading")) {
+			if errors.Is(fault, errBroken) && (strings.HasSuffix(points[at], "the transaction") || strings.Contains(points[at], "reading")) {
 				continue // Only calls have keys.
 			}
 			got, _ := tell(func(n int, _ string) error {
