@@ -154,6 +154,6 @@ func (s *snapshot) unpaid(i *Invoice) bool {
 
 // renewedSince says whether the account's subscription was renewed since it was seen last.
 func renewedSince(rec *storev1.BillingRecord, sub *Subscription) bool {
-	return sub != nil && sub.ID == rec.GetSubscription() && live(rec) &&
+	return sub != nil && sub.ID == rec.GetSubscription() && sub.Status != Incomplete &&
 		sub.PeriodStart.After(at(rec.GetSeen().GetPeriodStart()))
 }

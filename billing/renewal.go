@@ -66,8 +66,11 @@ func (r *rules) billed(invoice *Invoice) Quantities {
 // paidBefore says whether the move in flight was paid before a renewal that billed it.
 func (r *rules) paidBefore(rec *storev1.BillingRecord, s *snapshot, renewal *Invoice, billed Quantities) bool {
 	m := rec.GetMove()
-	if !m.GetSubmitted() || m.GetSubscription() == "" || s.subscription.Pending != nil {
+	switch {
+	case !m.GetSubmitted() || s.subscription.Pending != nil:
 		return false
+	case m.GetSubscription() == "":
+		return true // Only what was paid for is renewed.
 	}
 	for _, i := range s.known() {
 		if i.Reason == ReasonUpdate && (i.ID == m.GetInvoice() || m.GetInvoice() == "" && !i.Created.Before(at(m.GetProrationTime()))) {
