@@ -73,7 +73,8 @@ func (r *rules) paidBefore(rec *storev1.BillingRecord, s *snapshot, renewal *Inv
 		return true // Only what was paid for is renewed.
 	}
 	for _, i := range s.known() {
-		if i.Reason == ReasonUpdate && (i.ID == m.GetInvoice() || m.GetInvoice() == "" && !i.Created.Before(at(m.GetProrationTime()))) {
+		unknown := m.GetInvoice() == "" && i.ID != rec.GetSeen().GetLatestInvoice() && !i.Created.Before(at(m.GetProrationTime()))
+		if i.Reason == ReasonUpdate && (i.ID == m.GetInvoice() || unknown) {
 			return i.State == breakwaterv1.Invoice_PAID && i.Created.Before(renewal.Created)
 		}
 	}

@@ -156,6 +156,14 @@ func (r *rules) forget(rec *storev1.BillingRecord) {
 		if m := rec.GetMove(); m != nil && err == nil && m.GetInvoice() == req.Invoice {
 			m.Tried = false
 		}
+	case opQuantities, opCancelAtPeriodEnd:
+		// It may have been done: what it told of falls that were taken back since counts, if the
+		// renewal turns out to lack them.
+		for domain, plan := range req.Sites {
+			if s := rec.GetSites()[domain]; s.GetRenewalPlan() == "" && r.plans.price(plan) < r.plans.price(s.GetNextPlan()) {
+				s.RenewalPlan = plan
+			}
+		}
 	default:
 	}
 	rec.Call, rec.Refetch = nil, true

@@ -139,7 +139,7 @@ func (r *rules) target(rec *storev1.BillingRecord) (q Quantities, cancel bool) {
 
 // agree forgets what the provider was still to be told, once it has what it should.
 func (r *rules) agree(rec *storev1.BillingRecord) {
-	if !live(rec) || rec.GetCall() != nil {
+	if !live(rec) || rec.GetCall() != nil || rec.GetRefetch() {
 		return
 	}
 	q, cancel := r.target(rec)
