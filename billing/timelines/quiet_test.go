@@ -107,6 +107,23 @@ func (o *oracle) checkRecord() {
 	}
 }
 
+// entitled checks, whenever a site's entitlements change, that nothing is taken away before its
+// time, and nothing given that is not paid.
+func (w *world) entitled(account, domain, from, to string) {
+	w.collect()
+	o := w.oracle[account]
+	s := o.site(domain)
+	owes := o.owes()
+	degraded := owes != nil && !w.clock.Now().Before(owes.Created.Add(14*24*time.Hour))
+	switch {
+	case o.behind() || cents[to] == cents[s.plan]:
+	case cents[to] > cents[s.plan]:
+		w.Fatalf("%s: %s goes from %s to %s, and %s is paid for", account, domain, from, to, s.plan)
+	case to != "free" || !degraded:
+		w.Fatalf("%s: %s falls from %s to %s, and %s is paid for; owed is %v", account, domain, from, to, s.plan, owes)
+	}
+}
+
 // owes is the oldest renewal that was tried and is not paid.
 func (o *oracle) owes() *stripetest.Invoice {
 	for _, c := range o.cycles {

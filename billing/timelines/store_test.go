@@ -26,6 +26,8 @@ type store struct {
 	step func(where string) error
 	// meanwhile runs between the decision and the comparison of the next transaction.
 	meanwhile func()
+	// entitled is told of each site whose entitlements changed.
+	entitled func(account, domain, from, to string)
 	log       func(format string, args ...any)
 }
 
@@ -75,6 +77,7 @@ func (s *store) Update(_ context.Context, account string, fn func(billing.Tx) er
 		if err != nil {
 			return err
 		}
+		before := a.sites
 		a.version++
 		a.record, a.sites = text, t.sites
 		a.work = a.work || t.work
@@ -82,6 +85,11 @@ func (s *store) Update(_ context.Context, account string, fn func(billing.Tx) er
 			s.log("    %s: %s", account, line)
 			if strings.Contains(line, "written off") {
 				a.writtenOff = s.clock.Now()
+			}
+		}
+		for domain, now := range t.sites {
+			if was, ok := before[domain]; ok && was.Plan != now.Plan {
+				s.entitled(account, domain, was.Plan, now.Plan)
 			}
 		}
 		return s.step("after a transaction")

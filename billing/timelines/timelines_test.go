@@ -1,6 +1,7 @@
 package timelines
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -25,13 +26,13 @@ func TestTimelines(t *testing.T) {
 		t.Fatal(err)
 	}
 	total := map[string]int{}
-	rapid.Check(t, func(rt *rapid.T) { timeline(rt, t, total) })
+	rapid.Check(t, func(rt *rapid.T) { timeline(t.Context(), rt, total) })
 	t.Logf("%v", total)
 }
 
-func timeline(rt *rapid.T, t *testing.T, total map[string]int) {
+func timeline(ctx context.Context, rt *rapid.T, total map[string]int) {
 	start := time.Date(2013, 1, 1, 9, 0, 0, 0, time.UTC).Add(time.Duration(between(rt, 0, 59*24, "start")) * time.Hour)
-	w := newWorld(rt, t.Context(), start, uint64(between(rt, 0, 1<<30, "seed")), stripetest.Config{
+	w := newWorld(ctx, rt, start, uint64(between(rt, 0, 1<<30, "seed")), stripetest.Config{
 		AfterRetries: choose(rt, []string{"past_due", "unpaid"}, "after"),
 	}, between(rt, 1, 2, "accounts"), between(rt, 1, 4, "sites"))
 	a := &actor{world: w, rt: rt}
@@ -139,7 +140,7 @@ func (a *actor) kinds() []kind {
 	add(3, "days", func(string) { a.live(time.Duration(between(a.rt, 1, 20, "d")) * 24 * time.Hour) })
 	add(5, "to the period's end", a.toTheEnd)
 	add(1, "outage", func(string) { a.down = !a.down })
-	add(1, "reconcile", a.world.reconcile)
+	add(1, "reconcile", a.reconcile)
 	add(2, "race", a.race)
 	return all
 }

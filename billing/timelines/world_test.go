@@ -54,7 +54,7 @@ type world struct {
 
 var plans = []string{"free", "pro", "business", "enterprise"}
 
-func newWorld(t reporter, ctx context.Context, start time.Time, seed uint64, config stripetest.Config, accounts, sites int) *world {
+func newWorld(ctx context.Context, t reporter, start time.Time, seed uint64, config stripetest.Config, accounts, sites int) *world {
 	catalogue, err := billing.Load()
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -65,7 +65,7 @@ func newWorld(t reporter, ctx context.Context, start time.Time, seed uint64, con
 	}
 	config.Fault = w.fault
 	w.fake = stripetest.New(w.clock, config)
-	w.store = &store{clock: w.clock, accounts: map[string]*stored{}, step: w.step, log: w.say}
+	w.store = &store{clock: w.clock, accounts: map[string]*stored{}, step: w.step, log: w.say, entitled: w.entitled}
 	w.boot()
 	for n := range accounts {
 		name := string(rune('a'+n)) + "cme"

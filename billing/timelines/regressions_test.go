@@ -1,0 +1,136 @@
+package timelines
+
+import (
+	"testing"
+	"time"
+
+	"github.com/breakwater-cdn/breakwater/billing"
+	"github.com/breakwater-cdn/breakwater/billing/stripe/stripetest"
+)
+
+// story is a world whose faults are written down.
+type story struct {
+	*world
+	t *testing.T
+}
+
+func begin(t *testing.T) *story {
+	t.Helper()
+	w := newWorld(t.Context(), t, time.Date(2013, 1, 10, 9, 0, 0, 0, time.UTC), 1, stripetest.Config{}, 1, 3)
+	s := &story{w, t}
+	s.say("signs up")
+	s.decide("acme", "wants a customer", func(tx billing.Tx) error { return s.engine.Ask(tx, true) })
+	s.settle("acme", true)
+	if _, err := s.fake.AddCard(s.customer("acme"), stripetest.Card{}); err != nil {
+		t.Fatal(err)
+	}
+	s.decide("acme", "asks", func(tx billing.Tx) error { return s.engine.Ask(tx, true) })
+	s.settle("acme", true)
+	return s
+}
+
+func (s *story) does(what, domain, plan string) {
+	s.t.Helper()
+	var v view
+	done := s.decide("acme", what+" "+domain, func(tx billing.Tx) error {
+		v = viewOf(tx)
+		switch what {
+		case "change":
+			return s.engine.Change(tx, domain, plan, "")
+		case "cancel":
+			return s.engine.Cancel(tx, domain)
+		default:
+			return s.engine.Revoke(tx, domain)
+		}
+	})
+	if !done {
+		s.t.Fatalf("%s %s was refused", what, domain)
+	}
+	o := s.oracle["acme"]
+	switch what {
+	case "change":
+		o.change(domain, plan, s.record("acme").GetMove().GetSite() == domain, v)
+	case "cancel":
+		o.cancel(domain, v)
+	default:
+		o.revoke(domain, v)
+	}
+}
+
+// ends lets the trouble stop and compares everything.
+func (s *story) ends() {
+	s.faulted = nil
+	s.calm(3)
+	s.check()
+}
+
+// once makes the first request to a path fail, and all that follow be refused at the door.
+func (s *story) once(suffix string, f stripetest.Fault) {
+	hit := false
+	s.faulted = func(r stripetest.Request) stripetest.Fault {
+		if hit {
+			return stripetest.Unavailable
+		}
+		if r.Method == "POST" && len(r.Path) >= len(suffix) && r.Path[len(r.Path)-len(suffix):] == suffix {
+			hit = true
+			return f
+		}
+		return stripetest.None
+	}
+}
+
+// TestFirstPaymentUnknownForAMonth: the answer to the first payment is lost, and Stripe can't
+// be reached until after the renewal. The customer had given the payment up: what the renewal
+// billed is given back.
+func TestFirstPaymentUnknownForAMonth(t *testing.T) {
+	s := begin(t)
+	s.does("change", "s0.test", "pro")
+	s.once("/pay", stripetest.TimeoutAfter)
+	s.settle("acme", true)
+	s.does("cancel", "s0.test", "")
+	s.pass(32 * 24 * time.Hour)
+	s.settle("acme", true)
+	s.ends()
+	if got := s.fake.Credited(s.customer("acme")); got != 2000 {
+		t.Errorf("%d cents were given back", got)
+	}
+}
+
+// TestFallTakenBackAfterLostSync: a fall reaches Stripe, but its answer does not come back; it
+// is revoked, which does not reach Stripe before the renewal. The site falls.
+func TestFallTakenBackAfterLostSync(t *testing.T) {
+	s := begin(t)
+	for _, domain := range []string{"s0.test", "s1.test"} {
+		s.does("change", domain, "pro")
+		s.settle("acme", true)
+	}
+	s.does("cancel", "s0.test", "")
+	s.once(s.fake.Subscriptions(s.customer("acme"))[0].ID, stripetest.TimeoutAfter)
+	s.settle("acme", true)
+	s.does("revoke", "s0.test", "")
+	s.pass(32 * 24 * time.Hour)
+	s.settle("acme", true)
+	s.ends()
+	if got := s.record("acme").GetSites()["s0.test"]; got != nil {
+		t.Errorf("the site is on %s", got.GetPlan())
+	}
+}
+
+// TestUpgradesOfOneSecond: a second upgrade in the same second does not reach Stripe for
+// two renewals. The first one's invoice does not pay for it.
+func TestUpgradesOfOneSecond(t *testing.T) {
+	s := begin(t)
+	for _, domain := range []string{"s0.test", "s1.test"} {
+		s.does("change", domain, "pro")
+		s.settle("acme", true)
+	}
+	s.does("change", "s2.test", "business")
+	s.once(s.fake.Subscriptions(s.customer("acme"))[0].ID, stripetest.TimeoutBefore)
+	s.settle("acme", true)
+	s.pass(70 * 24 * time.Hour)
+	s.settle("acme", true)
+	s.ends()
+	if got := s.fake.Charged(s.customer("acme")); got != 12000 {
+		t.Errorf("%d cents were charged", got)
+	}
+}
