@@ -1,6 +1,7 @@
 package edge_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
 	"github.com/breakwater-cdn/breakwater/sdk/edge"
@@ -179,4 +181,44 @@ func TestStoreCannotBeOpened(t *testing.T) {
 	if err := a.Run(t.Context()); err == nil {
 		t.Error("an agent runs twice")
 	}
+}
+
+// TestListDamagedWhileItServes damages, under a running agent, the record of what it serves:
+// it finds that, and fetches what it needs to be whole again.
+func TestListDamagedWhileItServes(t *testing.T) {
+	w := newWorld(t, func(c *edge.Config) { c.ScrubInterval = 50 * time.Millisecond })
+	w.start()
+	w.release(wire.Routine, site("a", "1"))
+	w.release(wire.Routine, site("unmistakable", "2"))
+	b, err := os.ReadFile(w.cfg.StorePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(w.cfg.StorePath, os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, name := 0, []byte("unmistakable"); ; at++ {
+		next := bytes.Index(b[at:], name)
+		if next < 0 {
+			break
+		}
+		at += next
+		if _, err := f.WriteAt([]byte{'U'}, int64(at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.reports.Await(server, "the store opened again", func(m *edgev1.ReportRequest) bool {
+		return m.GetIncarnation() != "start-1.1" && channelOf(m).GetRelease() == 2
+	})
+	w.serves(wire.Routine, 2)
+	if _, err := os.Stat(w.cfg.StorePath + ".damaged"); err != nil {
+		t.Error(err)
+	}
+	w.release(wire.Routine, site("b", "3"))
+	w.restart(nil)
+	w.serves(wire.Routine, 3)
 }
