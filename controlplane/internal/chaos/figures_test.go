@@ -44,7 +44,11 @@ func TestFigures(t *testing.T) {
 			halted, undone = append(halted, h), append(undone, u)
 			exposed = max(exposed, s.signs.exposed())
 		}
-		row(fmt.Sprintf("%s, %s -> release abandoned", c.effect, c.when), halted, "")
+		aim := "" // none where nobody leads
+		if c.late {
+			aim = "2000"
+		}
+		row(fmt.Sprintf("%s, %s -> release abandoned", c.effect, c.when), halted, aim)
 		row(fmt.Sprintf("%s, %s -> all reverted and acknowledged", c.effect, c.when), undone, "5000")
 	}
 	_, _ = fmt.Fprintf(os.Stdout, "data centers that a harmful release reached, leader killed, at most: %d of 23 (aim: 1)\n", exposed)
