@@ -42,8 +42,8 @@ type plane struct {
 
 	mu     sync.RWMutex
 	memory memory
-	// before is what the server served when it went down; nil at the first start.
-	before map[wire.DocumentID]served
+	// before is what the server served when it went down; empty at the first start.
+	before memory
 	ill    map[wire.DocumentID]string // served versions with [Unhealthy], by bug
 }
 
@@ -123,11 +123,16 @@ func (p *plane) decode(g edge.Generation) (map[wire.DocumentID]served, []bite, e
 func (p *plane) bites(g edge.Generation, c edge.Change) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
+	had := p.memory
 	if g.Full() {
-		was, ok := p.before[c.ID]
-		return p.before != nil && (!ok || was.doc.Sum != c.Sum || was.bug != "")
+		if had = p.before; had.docs == nil {
+			return false
+		}
+		if was, ok := had.docs[c.ID]; ok && was.doc.Sum == c.Sum {
+			return was.bug != ""
+		}
 	}
-	return g.Releases()[c.Channel] > p.memory.releases[c.Channel]
+	return g.Releases()[c.Channel] > had.releases[c.Channel]
 }
 
 func (p *plane) serve(g edge.Generation, changed map[wire.DocumentID]served) {
@@ -198,12 +203,12 @@ func (p *plane) serving(id wire.DocumentID) (Document, bool) {
 
 // leave returns what was served, for the next start of the server, once nothing runs here
 // any more.
-func (p *plane) leave() map[wire.DocumentID]served {
+func (p *plane) leave() memory {
 	p.running.Wait()
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if p.memory.docs == nil {
 		return p.before // it went down before it served again
 	}
-	return p.memory.docs
+	return p.memory
 }

@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/breakwater-cdn/breakwater/sdk/edge"
-	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
 
 // applyGrace is how long a simulated data plane gets after its time is over.
@@ -34,7 +33,7 @@ type server struct {
 	agent    *edge.Agent
 	plane    *plane
 	restarts int
-	before   map[wire.DocumentID]served
+	before   memory
 }
 
 // switchOn starts the supervisor, unless it runs or the fleet is closed.

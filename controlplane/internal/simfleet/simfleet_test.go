@@ -36,7 +36,7 @@ type world struct {
 	cfg     simfleet.Config
 }
 
-func newWorld(t *testing.T, dataCenters int) *world {
+func newWorld(t *testing.T, dataCenters int, change ...func(*simfleet.Config)) *world {
 	t.Helper()
 	all, err := fleetdata.Load()
 	if err != nil {
@@ -53,7 +53,10 @@ func newWorld(t *testing.T, dataCenters int) *world {
 		DialReport: func(context.Context, string, string) (grpc.ClientConnInterface, func(), error) {
 			return w.reports.Conn(), nil, nil
 		},
-		RestartDelay: 10 * time.Millisecond, ApplyTimeout: time.Second, HealthInterval: 100 * time.Millisecond,
+		RestartDelay: 10 * time.Millisecond, ApplyTimeout: time.Minute, HealthInterval: 100 * time.Millisecond,
+	}
+	for _, f := range change {
+		f(&w.cfg)
 	}
 	w.start()
 	t.Cleanup(func() { w.fleet.Close() })
@@ -161,7 +164,11 @@ func TestBugs(t *testing.T) {
 		{simfleet.Hang, edgev1.Rejection_TIMEOUT, "", true},
 	} {
 		t.Run(test.effect.String(), func(t *testing.T) {
-			w := newWorld(t, 1)
+			w := newWorld(t, 1, func(c *simfleet.Config) {
+				if test.effect == simfleet.Hang {
+					c.ApplyTimeout = 2 * time.Second
+				}
+			})
 			w.target(w.pub.Release(wire.Routine, document("bad.test", 1)))
 			w.everywhere(1)
 			was := w.reports.Await(first, "a report", func(*edgev1.ReportRequest) bool { return true }).GetIncarnation()
@@ -237,8 +244,15 @@ func TestCrashLater(t *testing.T) {
 		}
 	}
 	w.everywhere(1)
-	if s := w.fleet.Servers()[0]; s.Restarts < 1 || w.version("bad.test") != 1 {
+	if s := w.fleet.Servers()[0]; s.Restarts < 1 {
 		t.Errorf("%+v", s)
+	}
+	// What it went back to does not hurt.
+	w.reports.Await("AMS/ams-1", "health for a while", func(m *edgev1.ReportRequest) bool {
+		return edgetest.Channel(m, wire.Routine).GetHealthyFor().AsDuration() > 200*time.Millisecond
+	})
+	if w.version("bad.test") != 1 {
+		t.Errorf("%+v", w.fleet.Servers()[0])
 	}
 	w.bugs.Delete("b")
 	w.target(2) // another target is a new order
