@@ -231,7 +231,7 @@ func TestStagingQuota(t *testing.T) {
 }
 
 func TestMissingDocument(t *testing.T) {
-	w := newWorld(t, func(c *edge.Config) { c.ApplyTimeout, c.StagingQuota = 200*time.Millisecond, 1 })
+	w := newWorld(t, func(c *edge.Config) { c.ApplyTimeout, c.StagingQuota = time.Second, 1 })
 	w.start()
 	one := w.release(wire.Routine, site("a", "1"))
 	sum := wire.SumOf([]byte("2"))

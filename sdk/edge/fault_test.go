@@ -86,7 +86,7 @@ func TestRebootWhileApplying(t *testing.T) {
 }
 
 func TestWatchdog(t *testing.T) {
-	w := newWorld(t, func(c *edge.Config) { c.ApplyTimeout = 50 * time.Millisecond })
+	w := newWorld(t, func(c *edge.Config) { c.ApplyTimeout = time.Second })
 	w.start()
 	w.release(wire.Routine, site("a", "1"))
 	w.plane.Before(func(ctx context.Context, g edge.Generation, changes []edge.Change) error {
@@ -106,7 +106,7 @@ func TestWatchdog(t *testing.T) {
 }
 
 func TestStuck(t *testing.T) {
-	w := newWorld(t, func(c *edge.Config) { c.ApplyTimeout, c.ApplyGrace = 50*time.Millisecond, 50*time.Millisecond })
+	w := newWorld(t, func(c *edge.Config) { c.ApplyTimeout, c.ApplyGrace = time.Second, 50*time.Millisecond })
 	w.start()
 	w.release(wire.Routine, site("a", "1"))
 	leave, left := make(chan struct{}), make(chan struct{})

@@ -54,7 +54,7 @@ func newWorld(t *testing.T, change ...func(*edge.Config)) *world {
 	w.cfg = edge.Config{
 		DataCenter: dc, Server: "sjc-1", Etcd: e.Client(), Report: w.reports.Conn(), Trust: w.pub.Trust(),
 		StorePath: filepath.Join(t.TempDir(), "edge.db"), NoSync: true, Boot: "boot-1",
-		ApplyTimeout: 5 * time.Second, HealthInterval: 100 * time.Millisecond, RequestTimeout: 2 * time.Second,
+		ApplyTimeout: time.Minute, HealthInterval: 100 * time.Millisecond, RequestTimeout: 2 * time.Second,
 		HeartbeatInterval: 200 * time.Millisecond, BackoffMin: 5 * time.Millisecond, BackoffMax: 50 * time.Millisecond,
 	}
 	for _, f := range change {
