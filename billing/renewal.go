@@ -7,7 +7,6 @@ import (
 	"time"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
-	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 )
 
 // renewed takes in that months were renewed since the subscription was seen last: what each
@@ -26,7 +25,7 @@ func (r *rules) renewed(tx Tx, s *snapshot, req request) error {
 		if req.Sites != nil && same(billed, req.Quantities) {
 			synced(rec, req.Sites) // The call came before the renewal.
 		}
-		if r.paidBefore(rec, s, invoice, billed) {
+		if r.paidBefore(rec, s, billed) {
 			if err := r.paid(tx, at(rec.GetSeen().GetPeriodEnd())); err != nil {
 				return err
 			}
@@ -63,20 +62,16 @@ func (r *rules) billed(invoice *Invoice) Quantities {
 	return q
 }
 
-// paidBefore says whether the move in flight was paid before a renewal that billed it.
-func (r *rules) paidBefore(rec *storev1.BillingRecord, s *snapshot, renewal *Invoice, billed Quantities) bool {
+// paidBefore says whether the move in flight was paid before a renewal. What the renewal billed
+// tells: quantities don't change otherwise while a move is at the provider, and invoices can't
+// tell two upgrades of one second apart.
+func (r *rules) paidBefore(rec *storev1.BillingRecord, s *snapshot, billed Quantities) bool {
 	m := rec.GetMove()
 	switch {
 	case !m.GetSubmitted() || s.subscription.Pending != nil:
 		return false
 	case m.GetSubscription() == "":
 		return true // Only what was paid for is renewed.
-	}
-	for _, i := range s.known() {
-		unknown := m.GetInvoice() == "" && i.ID != rec.GetSeen().GetLatestInvoice() && !i.Created.Before(at(m.GetProrationTime()))
-		if i.Reason == ReasonUpdate && (i.ID == m.GetInvoice() || unknown) {
-			return i.State == breakwaterv1.Invoice_PAID && i.Created.Before(renewal.Created)
-		}
 	}
 	return same(billed, m.GetAfter())
 }

@@ -28,7 +28,7 @@ type store struct {
 	meanwhile func()
 	// entitled is told of each site whose entitlements changed.
 	entitled func(account, domain, from, to string)
-	log       func(format string, args ...any)
+	log      func(format string, args ...any)
 }
 
 type stored struct {
