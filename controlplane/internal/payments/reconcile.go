@@ -50,17 +50,21 @@ func NewReconciler(cfg ReconcilerConfig) *Reconciler {
 // page is how many accounts are listed at a time.
 const page = 200
 
+// firstRound is when a new leader compares for the first time, so that it happens also where
+// leaders do not last for an hour.
+const firstRound = 5 * time.Minute
+
 // Run compares all accounts, round after round, until ctx ends. Only the leader runs it.
 func (r *Reconciler) Run(ctx context.Context) error {
-	tick := r.cfg.Ticker.NewTicker(r.cfg.Every)
-	defer tick.Stop()
+	wait := min(r.cfg.Every, firstRound)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.Chan():
+		case <-r.cfg.Ticker.After(wait):
 		}
 		r.round(ctx)
+		wait = r.cfg.Every
 	}
 }
 

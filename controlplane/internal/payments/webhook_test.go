@@ -220,9 +220,9 @@ func TestReconciler(t *testing.T) {
 		}
 		w.clock.Advance(d)
 	}
-	wait(1, time.Hour)
+	wait(1, 5*time.Minute)
 	for _, want := range []string{"acct-a", "acct-broken", "acct-c"} {
-		wait(2, 200*time.Millisecond)
+		wait(1, 200*time.Millisecond)
 		if got := <-c.seen; got != want {
 			t.Errorf("compared %s, want %s", got, want)
 		}
