@@ -89,7 +89,9 @@ func (a *Agent) callApply(ctx context.Context, g *generation) error {
 	for {
 		select {
 		case err := <-done:
-			a.crumb.Clear()
+			if ctx.Err() == nil { // else it may have been cut short, which the next start judges
+				a.crumb.Clear()
+			}
 			return err
 		case <-show.Chan():
 			a.state.notify()
