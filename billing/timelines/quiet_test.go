@@ -194,11 +194,15 @@ func (o *oracle) checkMoney() {
 		credited += w.fake.Credited(id)
 		balance += w.fake.Balance(id)
 	}
-	if credited != given && (!o.forgiven || credited > given) {
+	_, a := w.store.read(o.account)
+	if a.unsure {
+		w.counts["credits for a person"]++
+	}
+	if credited != given && (!o.forgiven && !a.unsure || credited > given) {
 		w.Fatalf("%s: %d cents were given back; by the rules %d", o.account, credited, given)
 	}
 	// What is on the balance was charged before it is due, or is charged with the next invoice.
-	if paid := charged + balance; paid != should && !lost && !o.forgiven {
+	if paid := charged + balance; paid != should && !lost && !o.forgiven && !a.unsure {
 		w.Fatalf("%s: paid %d (charged %d, balance %d); by the rules %d", o.account, paid, charged, balance, should)
 	}
 	w.counts["dollars charged"] += int(charged / 100)

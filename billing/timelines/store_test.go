@@ -39,6 +39,9 @@ type stored struct {
 	work bool
 	// writtenOff is when the debt was last said to be written off.
 	writtenOff time.Time
+	// unsure says that whether a credit was given is for a person to find out: its key was
+	// forgotten before its answer came, and the balance has changed since.
+	unsure bool
 }
 
 func (s *store) read(account string) (*storev1.BillingRecord, *stored) {
@@ -86,6 +89,7 @@ func (s *store) Update(_ context.Context, account string, fn func(billing.Tx) er
 			if strings.Contains(line, "written off") {
 				a.writtenOff = s.clock.Now()
 			}
+			a.unsure = a.unsure || strings.Contains(line, "a person must look")
 		}
 		for domain, now := range t.sites {
 			if was, ok := before[domain]; ok && was.Plan != now.Plan {
