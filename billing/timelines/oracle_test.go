@@ -27,8 +27,6 @@ type oracle struct {
 	paidFor  map[string]bool // Invoices of renewals, when paid.
 	// subscription is the one that was paid for first, and is not over.
 	subscription string
-	// forgiven says that a debt was written off: credits may be lost with it.
-	forgiven bool
 }
 
 type site struct {
@@ -313,9 +311,6 @@ func (o *oracle) fallLate() {
 
 // ended takes in that the subscription is over.
 func (o *oracle) ended() {
-	if _, a := o.w.store.read(o.account); !a.writtenOff.IsZero() {
-		o.forgiven = true
-	}
 	o.know()
 	o.subscription = ""
 	for _, s := range o.sites {
