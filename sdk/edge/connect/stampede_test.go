@@ -133,7 +133,7 @@ func (c *crowd) settle() {
 	c.t.Helper()
 	give := time.Now().Add(patience)
 	for {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(20+len(c.feeds)/20)*time.Millisecond)
 		err := c.clock.BlockUntilContext(ctx, 2*len(c.feeds)-c.etcd.connected())
 		cancel()
 		if err == nil {
