@@ -117,6 +117,7 @@ func (w *world) entitled(account, domain, from, to string) {
 	degraded := owes != nil && !w.clock.Now().Before(owes.Created.Add(14*24*time.Hour))
 	switch {
 	case o.behind() || cents[to] == cents[s.plan]:
+	case cents[to] < cents[from] && cents[to] > cents[s.plan]: // A fall on the way to another.
 	case cents[to] > cents[s.plan]:
 		w.Fatalf("%s: %s goes from %s to %s, and %s is paid for", account, domain, from, to, s.plan)
 	case to != "free" || !degraded:

@@ -129,6 +129,7 @@ func (t *tx) Work()                            { t.work = true }
 func (t *tx) Contact() (string, string, error) { return "ann@example.com", "Ann", nil }
 func (t *tx) Mail(_, _, _ string) error        { return nil }
 func (t *tx) Audit(resource, summary string)   { t.audits = append(t.audits, resource+": "+summary) }
+
 func (t *tx) Site(domain string) (billing.SiteState, bool, error) {
 	s, ok := t.sites[domain]
 	return s, ok, nil
