@@ -419,6 +419,29 @@ func TestDataPlaneRestarted(t *testing.T) {
 	w.serves(wire.Routine, one)
 }
 
+// TestRestartedInOrder: a server says of its start whether somebody wanted it.
+func TestRestartedInOrder(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	one := w.release(wire.Routine, site("a", "1"))
+	says := func(what string, inOrder bool) {
+		t.Helper()
+		w.reports.Await(server, what, func(m *edgev1.ReportRequest) bool {
+			return m.GetRestartedInOrder() == inOrder && edgetest.Channel(m, wire.Routine).GetRelease() == one
+		})
+	}
+	says("the first start is none in order", false)
+	w.restart(nil)
+	says("it was stopped in order", true)
+	was := w.agent.Status().Incarnation
+	w.agent.DataPlaneRestarted()
+	w.reports.Await(server, "a data plane that restarts by itself is in no order", func(m *edgev1.ReportRequest) bool {
+		return m.GetIncarnation() != was && !m.GetRestartedInOrder()
+	})
+	w.restart(edge.ErrCrash)
+	says("it crashed", false)
+}
+
 func TestOfflineColdStart(t *testing.T) {
 	w := newWorld(t)
 	w.start()

@@ -44,7 +44,10 @@ func (a *Agent) recall() error {
 			a.state.channels[c].rejections, a.state.channels[c].lost = rejections, a.store.Lost(c)
 		})
 	}
-	a.state.update(func() { a.state.incarnation, a.state.serving = a.cfg.NewIncarnation(), false })
+	inOrder := a.store.LastStop().Clean && !a.reopened
+	a.state.update(func() {
+		a.state.incarnation, a.state.inOrder, a.state.serving = a.cfg.NewIncarnation(), inOrder, false
+	})
 	return nil
 }
 

@@ -117,7 +117,7 @@ func (a *Agent) snapshot() *edgev1.ReportRequest {
 	s.reports++
 	out := &edgev1.ReportRequest{
 		DataCenter: a.cfg.DataCenter, Server: a.cfg.Server, AgentVersion: a.cfg.Version,
-		Incarnation: s.incarnation, Sequence: s.reports,
+		Incarnation: s.incarnation, RestartedInOrder: s.inOrder, Sequence: s.reports,
 		Healthy: s.well(), Detail: s.describe(),
 		Channels: make([]*edgev1.ChannelReport, 0, len(s.channels)),
 	}

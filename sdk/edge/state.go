@@ -17,8 +17,10 @@ type state struct {
 	mu sync.Mutex
 
 	incarnation string
-	reports     int64
-	channels    map[wire.Channel]*channel
+	// inOrder says that the run before this incarnation was stopped in order.
+	inOrder  bool
+	reports  int64
+	channels map[wire.Channel]*channel
 
 	// serving says that the data plane has what the channels say.
 	serving bool

@@ -108,7 +108,8 @@ func (a *Agent) round(ctx context.Context) error {
 	}
 	if a.lost.Swap(false) {
 		a.state.update(func() {
-			a.state.incarnation, a.state.serving, a.state.healthy = a.cfg.NewIncarnation(), false, false
+			a.state.incarnation, a.state.inOrder = a.cfg.NewIncarnation(), false
+			a.state.serving, a.state.healthy = false, false
 		})
 		if err := a.serveAll(ctx); err != nil {
 			return err

@@ -122,6 +122,7 @@ func summaryOf(s Server) *storev1.FleetRecord_Server {
 		Releases: map[string]int64{}, StateHashes: map[string][]byte{},
 		Restarts:     int32(min(s.Restarts, 1<<30)),
 		LastSeenTime: timestamppb.New(s.LastSeen), AgentVersion: s.Report.GetAgentVersion(),
+		RestartedInOrder: s.Report.GetRestartedInOrder(),
 	}
 	for _, c := range s.Report.GetChannels() {
 		out.Releases[c.GetChannel()] = c.GetRelease()
@@ -135,6 +136,7 @@ func reportOf(dc string, s *storev1.FleetRecord_Server) *edgev1.ReportRequest {
 	r := &edgev1.ReportRequest{
 		DataCenter: dc, Server: s.GetServer(), Incarnation: s.GetIncarnation(),
 		Healthy: s.GetHealthy(), Detail: s.GetDetail(), AgentVersion: s.GetAgentVersion(),
+		RestartedInOrder: s.GetRestartedInOrder(),
 	}
 	for c, n := range s.GetReleases() {
 		r.Channels = append(r.Channels, &edgev1.ChannelReport{Channel: c, Release: n, StateHash: s.GetStateHashes()[c]})

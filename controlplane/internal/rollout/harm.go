@@ -193,10 +193,13 @@ func (m *machine) explained(dc string) bool {
 }
 
 // excusable says whether what is seen of a server convicts nobody: its data center settles
-// or was just moved back, or the observer has just started. Mass silence excuses much, but a server that started
-// anew is no silence: a fleet that crashes at once must not pass for an outage of our own.
+// or was just moved back, somebody restarted it in order, or the observer has just started.
+// Mass silence excuses much, but a server that started anew is no silence: a fleet that crashes
+// at once must not pass for an outage of our own.
 func (m *machine) excusable(srv *Server, incarnation string) bool {
-	return m.fresh || m.settling(srv.DataCenter) || m.explained(srv.DataCenter) || m.silent && srv.Incarnation == incarnation
+	same := srv.Incarnation == incarnation
+	wanted := srv.InOrder && (!same || m.o.Now.Sub(m.runSince(srv)) < postMortem)
+	return m.fresh || m.settling(srv.DataCenter) || m.explained(srv.DataCenter) || m.silent && same || wanted
 }
 
 func detail(srv *Server) string {
@@ -266,6 +269,8 @@ func (m *machine) recovery(ch *Chain, s *Settling) recoveryState {
 		switch {
 		case i < 0:
 			s.Servers = append(s.Servers, ServerKey{srv.Name, srv.Incarnation})
+		case s.Servers[i].Incarnation != srv.Incarnation && srv.InOrder:
+			s.Servers[i].Incarnation = srv.Incarnation
 		case s.Servers[i].Incarnation != srv.Incarnation && !m.fresh:
 			return lasting
 		}

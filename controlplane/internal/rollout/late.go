@@ -80,7 +80,7 @@ func (m *machine) told(dc string) []int64 {
 
 func (r Run) trouble(srv *Server) string {
 	switch {
-	case r.Incarnation != srv.Incarnation && srv.LastSeen.Sub(r.Seen) <= postMortem:
+	case r.Incarnation != srv.Incarnation && !srv.InOrder && srv.LastSeen.Sub(r.Seen) <= postMortem:
 		return "crashed"
 	case r.Incarnation == srv.Incarnation && r.Healthy && !srv.Healthy:
 		return "became unhealthy" + detail(srv)

@@ -40,6 +40,8 @@ type Server struct {
 	// Connected says whether it reports now; LastSeen when it last did.
 	Connected bool
 	LastSeen  time.Time
+	// InOrder says that the run before this one was stopped in order: its end is no crash.
+	InOrder bool
 	// Healthy is its own check; Detail why it fails.
 	Healthy bool
 	Detail  string

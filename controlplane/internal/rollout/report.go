@@ -12,7 +12,7 @@ import (
 func ServerFromReport(r *edgev1.ReportRequest, connected bool, lastSeen time.Time) Server {
 	s := Server{
 		DataCenter: r.GetDataCenter(), Name: r.GetServer(), Incarnation: r.GetIncarnation(),
-		Connected: connected, LastSeen: lastSeen, Healthy: r.GetHealthy(), Detail: r.GetDetail(),
+		InOrder: r.GetRestartedInOrder(), Connected: connected, LastSeen: lastSeen, Healthy: r.GetHealthy(), Detail: r.GetDetail(),
 	}
 	for _, c := range r.GetChannels() {
 		hash, err := wire.StateHashFromBytes(c.GetStateHash())

@@ -94,6 +94,7 @@ type agent struct {
 	crashChan   wire.Channel
 	silent      bool // crashes without a rejection
 	deaf        bool // reports, and acts on no target
+	inOrder     bool // somebody stopped it
 	crashes     int
 	view        Server
 	history     []Server
@@ -353,7 +354,7 @@ func (s *sim) start(a *agent) {
 }
 
 func (s *sim) crash(a *agent, c wire.Channel, rej Rejection) {
-	a.up, a.downUntil, a.crashAt = false, s.now.Add(time.Second), time.Time{}
+	a.up, a.downUntil, a.crashAt, a.inOrder = false, s.now.Add(time.Second), time.Time{}, false
 	a.crashes++
 	if rej.Cause != 0 {
 		a.rejections[c] = append(a.rejections[c], rej)
@@ -459,7 +460,7 @@ func (s *sim) report() {
 			continue
 		}
 		v := Server{
-			DataCenter: a.dc, Name: a.name, Incarnation: strconv.Itoa(a.run), Connected: true, LastSeen: s.now, Healthy: a.healthy,
+			DataCenter: a.dc, Name: a.name, Incarnation: strconv.Itoa(a.run), InOrder: a.inOrder, Connected: true, LastSeen: s.now, Healthy: a.healthy,
 		}
 		for _, c := range wire.Channels() {
 			r := ChannelReport{Channel: c, Release: a.release[c], TargetSequence: a.seq[c], Rejections: slices.Clone(a.rejections[c])}
@@ -533,6 +534,15 @@ func (s *sim) kill(dc string) {
 	for _, a := range s.agents {
 		if a.dc == dc {
 			a.up, a.downUntil = false, time.Time{}
+		}
+	}
+}
+
+// restart stops the servers of a data center in order, for half a second.
+func (s *sim) restart(dc string) {
+	for _, a := range s.agents {
+		if a.dc == dc {
+			a.up, a.downUntil, a.inOrder = false, s.now.Add(500*time.Millisecond), true
 		}
 	}
 }

@@ -174,3 +174,23 @@ func TestALoneCrashCostsItsDataCenterOnly(t *testing.T) {
 		t.Fatalf("good %d, want %d", s.chain(wire.Routine).LastKnownGood, good)
 	}
 }
+
+// TestRestartsInOrderAreNoCrashes: servers that somebody restarts while a release bakes, and
+// everywhere while it soaks, take nothing back. Their bake begins anew.
+func TestRestartsInOrderAreNoCrashes(t *testing.T) {
+	s := soaked(t, 9)
+	v := s.change(site(1), 2)
+	s.run(500 * time.Millisecond)
+	s.restart(s.firstWave(wire.Routine))
+	s.run(5 * time.Second)
+	wantServing(t, s, site(1), v, 9)
+	for _, dc := range s.fleet {
+		s.restart(dc)
+		s.run(time.Second)
+	}
+	s.run(time.Minute)
+	if len(s.dead[wire.Routine]) != 0 || s.chain(wire.Routine).LastKnownGood != s.head[wire.Routine] {
+		t.Fatalf("abandoned %v, good %d of %d, %+v", s.dead[wire.Routine], s.chain(wire.Routine).LastKnownGood, s.head[wire.Routine], s.incidents)
+	}
+	wantServing(t, s, site(1), v, 9)
+}

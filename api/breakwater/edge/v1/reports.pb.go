@@ -111,9 +111,12 @@ type ReportRequest struct {
 	// Why, where it does not.
 	Detail string `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"`
 	// Every channel.
-	Channels      []*ChannelReport `protobuf:"bytes,8,rep,name=channels,proto3" json:"channels,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Channels []*ChannelReport `protobuf:"bytes,8,rep,name=channels,proto3" json:"channels,omitempty"`
+	// Whether the run before this incarnation stopped in order: a restart that somebody wanted
+	// is no crash.
+	RestartedInOrder bool `protobuf:"varint,9,opt,name=restarted_in_order,json=restartedInOrder,proto3" json:"restarted_in_order,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ReportRequest) Reset() {
@@ -200,6 +203,13 @@ func (x *ReportRequest) GetChannels() []*ChannelReport {
 		return x.Channels
 	}
 	return nil
+}
+
+func (x *ReportRequest) GetRestartedInOrder() bool {
+	if x != nil {
+		return x.RestartedInOrder
+	}
+	return false
 }
 
 // A ChannelReport is where a server is with one channel.
@@ -482,7 +492,7 @@ var File_breakwater_edge_v1_reports_proto protoreflect.FileDescriptor
 
 const file_breakwater_edge_v1_reports_proto_rawDesc = "" +
 	"\n" +
-	" breakwater/edge/v1/reports.proto\x12\x12breakwater.edge.v1\x1a\x1abreakwater/v1/access.proto\x1a\x1egoogle/protobuf/duration.proto\"\x9c\x02\n" +
+	" breakwater/edge/v1/reports.proto\x12\x12breakwater.edge.v1\x1a\x1abreakwater/v1/access.proto\x1a\x1egoogle/protobuf/duration.proto\"\xca\x02\n" +
 	"\rReportRequest\x12\x1f\n" +
 	"\vdata_center\x18\x01 \x01(\tR\n" +
 	"dataCenter\x12\x16\n" +
@@ -492,7 +502,8 @@ const file_breakwater_edge_v1_reports_proto_rawDesc = "" +
 	"\ragent_version\x18\x05 \x01(\tR\fagentVersion\x12\x18\n" +
 	"\ahealthy\x18\x06 \x01(\bR\ahealthy\x12\x16\n" +
 	"\x06detail\x18\a \x01(\tR\x06detail\x12=\n" +
-	"\bchannels\x18\b \x03(\v2!.breakwater.edge.v1.ChannelReportR\bchannels\"\xe7\x02\n" +
+	"\bchannels\x18\b \x03(\v2!.breakwater.edge.v1.ChannelReportR\bchannels\x12,\n" +
+	"\x12restarted_in_order\x18\t \x01(\bR\x10restartedInOrder\"\xe7\x02\n" +
 	"\rChannelReport\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x18\n" +
 	"\arelease\x18\x02 \x01(\x03R\arelease\x12'\n" +

@@ -2489,9 +2489,11 @@ type FleetRecord_Server struct {
 	// When it last reported.
 	LastSeenTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_seen_time,json=lastSeenTime,proto3" json:"last_seen_time,omitempty"`
 	// The version of its agent.
-	AgentVersion  string `protobuf:"bytes,10,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AgentVersion string `protobuf:"bytes,10,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
+	// Whether the run before stopped in order.
+	RestartedInOrder bool `protobuf:"varint,11,opt,name=restarted_in_order,json=restartedInOrder,proto3" json:"restarted_in_order,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *FleetRecord_Server) Reset() {
@@ -2592,6 +2594,13 @@ func (x *FleetRecord_Server) GetAgentVersion() string {
 		return x.AgentVersion
 	}
 	return ""
+}
+
+func (x *FleetRecord_Server) GetRestartedInOrder() bool {
+	if x != nil {
+		return x.RestartedInOrder
+	}
+	return false
 }
 
 var File_breakwater_store_v1_control_proto protoreflect.FileDescriptor
@@ -2791,11 +2800,11 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\brevision\x18\x03 \x01(\x03R\brevision\"E\n" +
 	"\x11DataCenterControl\x12\x18\n" +
 	"\adrained\x18\x01 \x01(\bR\adrained\x12\x16\n" +
-	"\x06pinned\x18\x02 \x01(\bR\x06pinned\"\xb6\x05\n" +
+	"\x06pinned\x18\x02 \x01(\bR\x06pinned\"\xe4\x05\n" +
 	"\vFleetRecord\x12\x1f\n" +
 	"\vdata_center\x18\x01 \x01(\tR\n" +
 	"dataCenter\x12A\n" +
-	"\aservers\x18\x02 \x03(\v2'.breakwater.store.v1.FleetRecord.ServerR\aservers\x1a\xc2\x04\n" +
+	"\aservers\x18\x02 \x03(\v2'.breakwater.store.v1.FleetRecord.ServerR\aservers\x1a\xf0\x04\n" +
 	"\x06Server\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x1c\n" +
@@ -2807,7 +2816,8 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\brestarts\x18\b \x01(\x05R\brestarts\x12@\n" +
 	"\x0elast_seen_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\flastSeenTime\x12#\n" +
 	"\ragent_version\x18\n" +
-	" \x01(\tR\fagentVersion\x1a;\n" +
+	" \x01(\tR\fagentVersion\x12,\n" +
+	"\x12restarted_in_order\x18\v \x01(\bR\x10restartedInOrder\x1a;\n" +
 	"\rReleasesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a>\n" +
