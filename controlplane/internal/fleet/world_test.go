@@ -111,6 +111,8 @@ func (w *world) lead() {
 		s.close()
 		return err == nil
 	})
+	// Its stream has a timer, which must not pass for that of somebody who is waited for.
+	w.server("LHR", "probe", "gone", lost)
 }
 
 // eventually looks again until done says so. Every look is a call over the network.
