@@ -56,7 +56,7 @@ func (r *rules) observeCustomer(tx Tx, s *snapshot) error {
 	}
 	rec.Seen.PaymentMethod, rec.Seen.Balance = s.customer.PaymentMethod, s.customer.Balance
 	rec.Seen.CustomerTime = stamp(s.time)
-	r.settleCredits(tx)
+	r.settleCredits(tx, invoicedSince(rec, s))
 	return nil
 }
 
@@ -204,7 +204,7 @@ func (r *rules) observeInvoices(tx Tx, s *snapshot) error {
 }
 
 // settleCredits finds out by the balance whether a credit was given whose answer never came.
-func (r *rules) settleCredits(tx Tx) {
+func (r *rules) settleCredits(tx Tx, invoiced bool) {
 	rec := tx.Record()
 	rec.Credits = without(rec.GetCredits(), func(c *storev1.Credit) bool {
 		if !c.GetUnsure() {
@@ -212,7 +212,7 @@ func (r *rules) settleCredits(tx Tx) {
 		}
 		c.Unsure = false
 		switch balance := rec.GetSeen().GetBalance(); {
-		case balance == c.GetBalance():
+		case balance == c.GetBalance() && !invoiced:
 			return false // It was not: it is given again.
 		case balance > c.GetBalance()-c.GetAmount():
 			tx.Audit(billingResource, fmt.Sprintf(
@@ -220,6 +220,16 @@ func (r *rules) settleCredits(tx Tx) {
 		}
 		return true
 	})
+}
+
+// invoicedSince says whether an invoice may have taken of the balance since the account was
+// seen: a newest one that is new, or was finalized.
+func invoicedSince(rec *storev1.BillingRecord, s *snapshot) bool {
+	if s.subscription == nil {
+		return rec.GetSubscription() != ""
+	}
+	latest, seen := s.subscription.Latest, rec.GetSeen()
+	return latest.id() != seen.GetLatestInvoice() || latest.state() != seen.GetLatestInvoiceState()
 }
 
 // state is the invoice's state; unspecified for none.
