@@ -136,3 +136,22 @@ func TestUpgradesOfOneSecond(t *testing.T) {
 		t.Errorf("%d cents were charged", got)
 	}
 }
+
+// TestCreditTakenByTheNextInvoice: a credit is given, but its answer is lost for a month, in which
+// an invoice takes it: the balance is what it was before, and the credit is not given again.
+func TestCreditTakenByTheNextInvoice(t *testing.T) {
+	s := begin(t)
+	for _, domain := range []string{"s0.test", "s1.test"} {
+		s.does("change", domain, "pro")
+		s.settle("acme", true)
+	}
+	s.does("cancel", "s0.test", "")
+	s.pass(31*24*time.Hour + 2*time.Hour)
+	s.once("/balance_transactions", stripetest.TimeoutAfter)
+	s.settle("acme", true)
+	s.pass(31 * 24 * time.Hour)
+	s.ends()
+	if got := s.fake.Credited(s.customer("acme")); got != 2000 {
+		t.Errorf("%d cents were given back", got)
+	}
+}
