@@ -150,7 +150,7 @@ func (p *Provider) Upgrade(ctx context.Context, key string, u billing.UpgradeReq
 			s.ExpireTime = timestamppb.New(p.end)
 		}
 		inv := b.bill(s, billing.ReasonUpdate, lines)
-		if s.ExpireTime != nil { // Not paid by the balance.
+		if s.GetExpireTime() != nil { // Not paid by the balance.
 			b.attempt(s, inv)
 		}
 		return b.put(inv)

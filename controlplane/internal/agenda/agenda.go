@@ -84,7 +84,7 @@ func (a *Agenda) Run(ctx context.Context) error {
 	for {
 		changed, err := a.sync(ctx, false)
 		if err != nil && ctx.Err() == nil && !failing {
-			a.cfg.Logger.WarnContext(ctx, a.cfg.Name+": what is due can't be read", "error", err)
+			a.cfg.Logger.WarnContext(ctx, "what is due can't be read", "agenda", a.cfg.Name, "error", err)
 		}
 		failing = err != nil
 		for err == nil {
@@ -170,7 +170,7 @@ func (a *Agenda) work(ctx context.Context, key string) error {
 	err := a.cfg.Work(ctx, key)
 	a.done(key, err)
 	if err != nil && ctx.Err() == nil {
-		a.cfg.Logger.WarnContext(ctx, a.cfg.Name+": tried again", "key", key, "error", err)
+		a.cfg.Logger.WarnContext(ctx, "work that was due is tried again", "agenda", a.cfg.Name, "key", key, "error", err)
 	}
 	return err
 }

@@ -54,8 +54,7 @@ func Handler(sender Sender) outbox.Handler {
 			return outbox.Dead(fmt.Errorf("mail: %w", err))
 		}
 		err := sender.Send(ctx, letter)
-		var refused *RefusedError
-		if errors.As(err, &refused) {
+		if _, ok := errors.AsType[*RefusedError](err); ok {
 			return outbox.Dead(err)
 		}
 		return err

@@ -48,7 +48,7 @@ func start(t *testing.T, handler outbox.Handler) *world {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = cache.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
-	w.lead()
+	w.lead(t.Context())
 	w.worker = outbox.New(outbox.Config{
 		Store: w.store, Feed: cache, Clock: clk, Logger: slog.New(slog.DiscardHandler), Rand: func() float64 { return 0 },
 		Fence: func() (registry.Compare, bool) {
@@ -68,9 +68,9 @@ func start(t *testing.T, handler outbox.Handler) *world {
 }
 
 // lead writes the leader's key: whoever was fenced by its old revision is not any more.
-func (w *world) lead() {
+func (w *world) lead(ctx context.Context) {
 	w.t.Helper()
-	rev, err := w.store.Commit(w.t.Context(), registry.Txn{Then: []registry.Op{registry.Put(leaderKey, []byte("me"))}})
+	rev, err := w.store.Commit(ctx, registry.Txn{Then: []registry.Op{registry.Put(leaderKey, []byte("me"))}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -251,11 +251,11 @@ func TestTouched(t *testing.T) {
 // again.
 func TestFenced(t *testing.T) {
 	var w *world
-	w = start(t, func(context.Context, outbox.Item) error {
+	w = start(t, func(ctx context.Context, _ outbox.Item) error {
 		w.mu.Lock()
 		stale := w.fence
 		w.mu.Unlock()
-		w.lead()
+		w.lead(ctx)
 		w.mu.Lock()
 		w.fence = stale
 		w.mu.Unlock()
@@ -275,7 +275,7 @@ func TestFenced(t *testing.T) {
 	w.mu.Lock()
 	w.leads = true
 	w.mu.Unlock()
-	w.lead()
+	w.lead(t.Context())
 	w.clock.Advance(time.Minute)
 	if w.due() != 1 || w.item("a") != nil {
 		t.Error("what was due is forgotten")

@@ -154,12 +154,13 @@ func (w *Worker) tell(ctx context.Context, key string, item *storev1.OutboxItem)
 	if item.GetLastError() == "" {
 		return
 	}
-	level, text := slog.LevelWarn, "work outside failed and is tried again"
-	if item.GetDead() {
-		level, text = slog.LevelError, "work outside was given up: operators decide"
-	}
-	w.cfg.Logger.Log(ctx, level, text, "item", key, "kind", item.GetKind(), "subject", item.GetSubject(),
+	log := w.cfg.Logger.With("item", key, "kind", item.GetKind(), "subject", item.GetSubject(),
 		"attempts", item.GetAttempts(), "error", item.GetLastError())
+	if item.GetDead() {
+		log.ErrorContext(ctx, "work outside was given up: operators decide")
+		return
+	}
+	log.WarnContext(ctx, "work outside failed and is tried again")
 }
 
 const (
