@@ -82,6 +82,8 @@ func (a *Agenda) Run(ctx context.Context) error {
 	defer tick.Stop()
 	failing := false
 	for {
+		// What is due may be busy, or everybody may be: either ends with this.
+		_, freed := a.idle()
 		changed, err := a.sync(ctx, false)
 		if err != nil && ctx.Err() == nil && !failing {
 			a.cfg.Logger.WarnContext(ctx, "what is due can't be read", "agenda", a.cfg.Name, "error", err)
@@ -108,6 +110,7 @@ func (a *Agenda) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-changed: // nil, and never ready, where the keys can't be read
+		case <-freed:
 		case <-tick.Chan():
 		}
 	}
