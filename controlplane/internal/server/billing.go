@@ -34,6 +34,9 @@ type paying struct {
 	webhook http.Handler
 	// ledger is the built-in provider; nil with Stripe.
 	ledger *local.Provider
+	// began makes an account's customer with the account, so that its card shows at once; nil
+	// with Stripe, where customers come with a first payment.
+	began func(tx *change.Tx, account string) error
 }
 
 // stripeCheck bounds the look at Stripe when the server starts.
@@ -64,8 +67,12 @@ func openPaying(ctx context.Context, r *rooms, apps payments.Apps, pending time.
 	})
 	if p.ledger == nil {
 		p.webhook, err = p.stripeWebhook(r)
+		return p, err
 	}
-	return p, err
+	p.began = func(tx *change.Tx, account string) error {
+		return p.payments.Within(tx, account, func(b billing.Tx) error { return p.engine.Ask(b, true) })
+	}
+	return p, nil
 }
 
 // provider is Stripe where there is a key, and the built-in one where there is none.

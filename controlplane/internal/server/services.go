@@ -129,7 +129,9 @@ func newServices(ctx context.Context, r *rooms) (*services, error) {
 		Recent: watchcache.NewDecoded[*storev1.SiteRecord](decodedSites),
 	}
 
-	s.accounts = service.NewAccounts(service.AccountsConfig{Writer: r.writer, Source: r.source, NewID: newID, Random: rand.Reader, Billing: s.paying.lifecycle})
+	s.accounts = service.NewAccounts(service.AccountsConfig{
+		Writer: r.writer, Source: r.source, NewID: newID, Random: rand.Reader, Billing: s.paying.lifecycle, Began: s.paying.began,
+	})
 	s.members = service.NewMembers(service.MembersConfig{Writer: r.writer, Source: r.source, Random: rand.Reader})
 	s.tokens = service.NewTokens(service.TokensConfig{Writer: r.writer, Source: r.source, Clock: r.day, Random: rand.Reader})
 	s.audit = service.NewAudit(service.AuditConfig{Source: r.source, Store: r.registry})

@@ -40,6 +40,8 @@ type AccountsConfig struct {
 	Random io.Reader
 	// Billing may be nil: then nobody is told of the end of an account.
 	Billing BillingEnds
+	// Began, if any, takes part in the change that makes an account.
+	Began func(tx *change.Tx, account string) error
 }
 
 // Accounts implements AccountService.
@@ -143,6 +145,11 @@ func (s *Accounts) CreateAccount(ctx context.Context, req *breakwaterv1.CreateAc
 		tx.PutRaw(resource.EmailIndex(owner, id), []byte(memberID))
 		if err := tx.PutNew(name.Tenant().Member(memberID), &storev1.MemberRecord{Member: first}); err != nil {
 			return nil, err
+		}
+		if s.cfg.Began != nil {
+			if err := s.cfg.Began(tx, id); err != nil {
+				return nil, err
+			}
 		}
 		return accountStore(tx, name, rec, "account created, first owner "+owner, nil)
 	})
