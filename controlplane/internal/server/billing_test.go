@@ -275,14 +275,14 @@ func TestInvoicesAndOutbox(t *testing.T) {
 	if got := rival.Do(http.MethodGet, "/v1/"+name, ""); got.Status != http.StatusNotFound {
 		t.Errorf("another account's invoice: %d", got.Status)
 	}
-	if items := op.Get("/v1/outboxItems?filter=kind%3Dbilling").Objects("outboxItems"); len(items) != 1 || items[0].Text("name") != "outboxItems/billing-acme" || items[0].Text("state") != "WAITING" {
+	if items := op.Get("/v1/outboxItems?filter=kind%3Dbilling%20AND%20subject%3Dacme").Objects("outboxItems"); len(items) != 1 || items[0].Text("name") != "outboxItems/billing-acme" || items[0].Text("state") != "WAITING" {
 		t.Errorf("the outbox: %v", items)
 	}
 	op.OK(http.MethodPost, "/v1/outboxItems/billing-acme:retry", `{}`)
 	if got := op.Do(http.MethodDelete, "/v1/outboxItems/billing-acme", ""); got.Reason() != "INVALID_STATE" {
 		t.Errorf("dropping what is still tried: %d %s", got.Status, got.Raw)
 	}
-	if got := op.OK(http.MethodPost, "/v1/billing:reconcile", `{}`); got.Int("accounts") != 1 || len(got.Objects("differences")) != 0 {
+	if got := op.OK(http.MethodPost, "/v1/billing:reconcile", `{}`); got.Int("accounts") != 2 || len(got.Objects("differences")) != 0 {
 		t.Errorf("reconciled: %v", got)
 	}
 	session := acme.OK(http.MethodPost, "/v1/accounts/acme/billing:createCheckoutSession", `{"successUrl": "https://acme.example/paid"}`)
