@@ -160,8 +160,17 @@ func (r *rules) forget(rec *storev1.BillingRecord) {
 		// It may have been done: what it told of falls that were taken back since counts, if the
 		// renewal turns out to lack them.
 		for domain, plan := range req.Sites {
-			if s := rec.GetSites()[domain]; s.GetRenewalPlan() == "" && r.plans.price(plan) < r.plans.price(s.GetNextPlan()) {
-				s.RenewalPlan = plan
+			s, ok := rec.GetSites()[domain]
+			if !ok {
+				continue
+			}
+			next, renewal := r.plans.price(s.GetNextPlan()), s.GetRenewalPlan()
+			if r.plans.price(plan) > next || renewal != "" && r.plans.price(renewal) < next {
+				continue
+			}
+			s.RenewalPlan = plan
+			if plan == s.GetNextPlan() {
+				s.RenewalPlan = ""
 			}
 		}
 	default:

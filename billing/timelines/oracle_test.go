@@ -25,6 +25,7 @@ type oracle struct {
 	invoices map[string]*upgrade
 	cycles   []*cycle
 	paidFor  map[string]bool // Invoices of renewals, when paid.
+	lastPaid time.Time
 	// subscription is the one that was paid for first, and is not over.
 	subscription string
 }
@@ -155,6 +156,9 @@ func (o *oracle) remove(domain string, v view) {
 
 func (o *oracle) purge(domain string, v view) {
 	o.remove(domain, v)
+	if v.moving == domain && o.last().paid != "" {
+		return // What was paid for holds for whoever takes the domain up again.
+	}
 	delete(o.sites, domain)
 }
 
@@ -170,6 +174,7 @@ func (o *oracle) learn() {
 		case "invoice.created":
 			o.invoiced(o.invoice(e.Object))
 		case "invoice.paid":
+			o.lastPaid = e.Created
 			o.paid(o.invoice(e.Object))
 		case "customer.subscription.deleted":
 			if e.Object == o.subscription {
@@ -304,6 +309,9 @@ func (o *oracle) fallLate() {
 		if slices.Contains(s.was, plan) && cents[plan] < cents[s.plan] {
 			o.w.say("oracle: %s: %s falls late to %s", o.account, domain, plan)
 			s.plan, s.next = plan, plan
+			if u := o.last(); u != nil && u.site == domain && u.paid == "" {
+				u.from = plan // It is added to what the month was billed for.
+			}
 			o.w.counts["late falls"]++
 		}
 	}

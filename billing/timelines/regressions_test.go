@@ -155,3 +155,46 @@ func TestCreditTakenByTheNextInvoice(t *testing.T) {
 		t.Errorf("%d cents were given back", got)
 	}
 }
+
+// TestFallMadeSmallerAfterLostSync: a cancellation reaches Stripe, but its answer does not come
+// back; a smaller fall that is chosen instead does not reach Stripe before the renewal. The site
+// falls as the renewal billed.
+func TestFallMadeSmallerAfterLostSync(t *testing.T) {
+	s := begin(t)
+	for domain, plan := range map[string]string{"s0.test": "business", "s1.test": "pro"} {
+		s.does("change", domain, plan)
+		s.settle("acme", true)
+	}
+	s.does("cancel", "s0.test", "")
+	s.once(s.fake.Subscriptions(s.customer("acme"))[0].ID, stripetest.TimeoutAfter)
+	s.settle("acme", true)
+	s.does("change", "s0.test", "pro")
+	s.pass(32 * 24 * time.Hour)
+	s.settle("acme", true)
+	s.ends()
+	if got := s.record("acme").GetSites()["s0.test"]; got != nil {
+		t.Errorf("the site is on %s", got.GetPlan())
+	}
+}
+
+// TestFallMadeSmallerAfterForgottenSync is the same with the smaller fall chosen after the key of
+// the lost call was forgotten.
+func TestFallMadeSmallerAfterForgottenSync(t *testing.T) {
+	s := begin(t)
+	for domain, plan := range map[string]string{"s0.test": "business", "s1.test": "pro"} {
+		s.does("change", domain, plan)
+		s.settle("acme", true)
+	}
+	s.does("cancel", "s0.test", "")
+	s.once(s.fake.Subscriptions(s.customer("acme"))[0].ID, stripetest.TimeoutAfter)
+	s.settle("acme", true)
+	s.pass(3 * 24 * time.Hour)
+	s.settle("acme", true)
+	s.does("change", "s0.test", "pro")
+	s.pass(32 * 24 * time.Hour)
+	s.settle("acme", true)
+	s.ends()
+	if got := s.record("acme").GetSites()["s0.test"]; got != nil {
+		t.Errorf("the site is on %s", got.GetPlan())
+	}
+}
