@@ -16,7 +16,7 @@ import (
 
 // TestTimelines runs random timelines: some in a test, 10,000 with BREAKWATER_SOAK.
 func TestTimelines(t *testing.T) {
-	checks := "75"
+	checks := "200"
 	if os.Getenv("BREAKWATER_SOAK") != "" {
 		checks = "10000"
 	} else if asked := flag.Lookup("rapid.checks").Value.String(); asked != "100" {
