@@ -18,13 +18,13 @@
 //	{channel}/checkpoints     whole lists by sequence
 //	{channel}/manifests       signed manifests by release
 //
-// [Open] checks everything that it is going to serve. Damage, also a file cut short, is
-// never an error: what is whole is copied to a new file, and the damaged one is put
-// aside, once. Damage that only a write finds is [ErrDamaged]: the store is to be closed
-// and opened again, which then copies. A generation that is begun is applying until it is
-// finished; one that is found applying by the next process is for the agent to judge. A
-// full disk is [ErrFull]: nothing is changed then, and a store that is whole opens without a
-// write.
+// [Open] checks the file's structure before bbolt sees it (package boltfile), and then
+// everything that it is going to serve. Damage, also a file cut short, is never an error:
+// what is whole is copied to a new file, and the damaged one is put aside, once. Damage that
+// only a write finds is [ErrDamaged]: the store is to be closed and opened again, which then
+// copies. A generation that is begun is applying until it is finished; one that is found
+// applying by the next process is for the agent to judge. A full disk is [ErrFull]: nothing
+// is changed then, and a store that is whole opens without a write.
 //
 // One process at a time has a store. Methods may be called by several goroutines, writers
 // wait for each other. No goroutine is started. Reads do not block writes.

@@ -1,10 +1,8 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -12,12 +10,19 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jonboulle/clockwork"
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
+	"go.etcd.io/etcd/client/pkg/v3/fileutil"
+
+	"github.com/breakwater-cdn/breakwater/sdk/edge/internal/boltfile"
 )
 
-// lockTimeout is how long [Open] waits for another process to let the file go.
-const lockTimeout = 2 * time.Second
+// lockTimeout is how long [Open] waits for another process to let the file go, and lockPause
+// how long it waits between two looks.
+const (
+	lockTimeout = 2 * time.Second
+	lockPause   = 20 * time.Millisecond
+)
 
 // ErrDamaged says that the file does not hold what was written to it.
 var ErrDamaged = errors.New("edge store: the file is damaged")
@@ -39,21 +44,18 @@ func NoSpace(err error) bool {
 		err != nil && strings.Contains(err.Error(), syscall.ENOSPC.Error())
 }
 
-// openFile opens a bbolt file. A damaged one is [ErrDamaged].
+// openFile opens a bbolt file that is sound. Another one is [ErrDamaged].
 func openFile(path string, noSync bool) (*bolt.DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("edge store: %w", err)
 	}
 	var db *bolt.DB
 	err := guard(func() error {
-		if err := checkLength(path); err != nil {
-			return err
-		}
 		var err error
 		db, err = bolt.Open(path, 0o600, &bolt.Options{
-			Timeout:      lockTimeout,
 			NoSync:       noSync,
 			FreelistType: bolt.FreelistMapType,
+			OpenFile:     openSound,
 		})
 		return err
 	})
@@ -62,15 +64,49 @@ func openFile(path string, noSync bool) (*bolt.DB, error) {
 		return db, nil
 	case NoSpace(err):
 		return nil, full(err)
-	case errors.Is(err, os.ErrPermission), errors.Is(err, bolterrors.ErrTimeout):
+	case errors.Is(err, os.ErrPermission), errors.Is(err, fileutil.ErrLocked):
 		return nil, fmt.Errorf("edge store: %s: %w", path, err)
 	default:
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 }
 
+// openSound opens a file, takes its lock, and finds damage before bbolt maps it into memory.
+// A file that is empty is sound.
+func openSound(path string, flag int, mode os.FileMode) (*os.File, error) {
+	f, err := lock(path, flag, mode)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() > 0 {
+		err = boltfile.Check(f, info.Size())
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// lock opens a file that no other process has. Closing the file lets it go.
+func lock(path string, flag int, mode os.FileMode) (*os.File, error) {
+	clock := clockwork.NewRealClock() // which is the other process's, too
+	for looks := lockTimeout / lockPause; ; looks-- {
+		f, err := fileutil.TryLockFile(path, flag, mode)
+		if err == nil {
+			return f.File, nil
+		}
+		if !errors.Is(err, fileutil.ErrLocked) || looks == 0 {
+			return nil, err
+		}
+		clock.Sleep(lockPause)
+	}
+}
+
 // guard runs f on bbolt, which panics on pages that make no sense and faults where the
-// file is shorter than its pages say. Both become [ErrDamaged].
+// file is shorter than its pages say: what is damaged while the file is in use. Both become
+// [ErrDamaged]. Other damage of that kind can end the process; the next one checks the file.
 func guard(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -79,52 +115,4 @@ func guard(f func() error) (err error) {
 		}
 	}()
 	return f()
-}
-
-// The layout of bbolt's first two pages, as far as needed to learn the file's length: a
-// page header, then magic, version, page size, flags, root bucket, free list, the highest
-// page in use, a transaction's number, and a checksum over all these.
-const (
-	pageHeader  = 16
-	pageSizeAt  = 8
-	highPageAt  = 40
-	checksumAt  = 56
-	metaLength  = 64
-	boltMagic   = 0xED0CDAED
-	minPageSize = 1 << 10
-	maxPageSize = 1 << 16
-)
-
-// checkLength finds a file that was cut short, before it is mapped into memory: reading a
-// page beyond the end would be a fault.
-func checkLength(path string) error {
-	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // nothing was written
-	info, err := f.Stat()
-	if err != nil || info.Size() == 0 {
-		return err
-	}
-	meta := make([]byte, metaLength)
-	for _, at := range []int64{0, int64(os.Getpagesize())} {
-		if _, err := f.ReadAt(meta, at+pageHeader); err != nil {
-			return fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
-		sum := fnv.New64a()
-		_, _ = sum.Write(meta[:checksumAt]) // a hash never fails
-		pageSize := uint64(binary.NativeEndian.Uint32(meta[pageSizeAt:]))
-		if binary.NativeEndian.Uint32(meta) != boltMagic || sum.Sum64() != binary.NativeEndian.Uint64(meta[checksumAt:]) ||
-			pageSize < minPageSize || pageSize > maxPageSize {
-			continue // bbolt takes the other one
-		}
-		if high := binary.NativeEndian.Uint64(meta[highPageAt:]); high > uint64(info.Size())/pageSize {
-			return fmt.Errorf("%w: %d bytes do not hold %d pages", ErrDamaged, info.Size(), high)
-		}
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	edgev1 "github.com/breakwater-cdn/breakwater/api/breakwater/edge/v1"
+	"github.com/breakwater-cdn/breakwater/sdk/edge/internal/boltfile"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/internal/chain"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
@@ -22,54 +23,26 @@ type saved struct {
 	manifest   []byte
 }
 
-// salvage copies what is whole to a new file and goes on with that. bbolt may not be
-// trusted with a file that it would have to change on damaged pages.
+// salvage copies what is whole to a new file and goes on with that. Nobody else gets the
+// damaged file meanwhile.
 func (s *Store) salvage() error {
-	old := s.db
-	fresh := &Store{path: s.path + ".new", opts: s.opts}
-	if err := os.Remove(fresh.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("edge store: %w", err)
-	}
-	if err := fresh.open(); err != nil {
-		return err
-	}
-	stop := Stop{Fresh: true}
-	if old == nil {
-		for _, c := range wire.Channels() {
-			if err := fresh.SetLost(c, true); err != nil {
-				_ = fresh.Close()
-				return err
-			}
-		}
-	} else {
-		stop = s.stop
-		for _, c := range wire.Channels() {
-			fresh.channels[c] = &history{}
-			if err := s.save(c, fresh); err != nil {
-				_ = fresh.Close()
-				return err
-			}
-		}
-		_ = guard(old.Close)
+	if s.db != nil {
+		_ = guard(s.db.Close)
 		s.db = nil
 	}
-	if err := fresh.Sweep(); err != nil {
-		_ = fresh.Close()
-		return err
+	f, err := lock(s.path, os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("edge store: %w", err)
 	}
-	if !s.opts.NoSync {
-		if err := fresh.db.Sync(); err != nil {
-			_ = fresh.Close()
-			return fmt.Errorf("edge store: %w", err)
-		}
-	}
-	if err := fresh.Close(); err != nil {
+	defer f.Close() //nolint:errcheck // nothing was written
+	stop, err := s.rewrite(f)
+	if err != nil {
 		return err
 	}
 	if err := putAside(s.path); err != nil {
 		return fmt.Errorf("edge store: %w", err)
 	}
-	if err := os.Rename(fresh.path, s.path); err != nil {
+	if err := os.Rename(s.path+".new", s.path); err != nil {
 		return fmt.Errorf("edge store: %w", err)
 	}
 	s.order = 0
@@ -80,12 +53,71 @@ func (s *Store) salvage() error {
 	return s.load()
 }
 
-// save copies the newest whole generation of a channel. A page that cannot be read loses
-// what is on it, no more; an error is one of the new file.
-func (s *Store) save(c wire.Channel, fresh *Store) error {
+// rewrite makes the new file, and returns how the last process ended.
+func (s *Store) rewrite(damaged *os.File) (Stop, error) {
+	info, err := damaged.Stat()
+	if err != nil {
+		return Stop{}, fmt.Errorf("edge store: %w", err)
+	}
+	old := &Store{path: s.path + ".readable", opts: Options{NoSync: true, Fault: s.opts.Fault}}
+	defer old.discard()
+	if err := old.fill(damaged, info.Size()); err != nil {
+		return Stop{}, err
+	}
+	fresh := &Store{path: s.path + ".new", opts: s.opts}
+	if err := remove(fresh.path); err != nil {
+		return Stop{}, err
+	}
+	// Of what cannot be read nobody knows which channel's it was.
+	err = old.copyTo(fresh, boltfile.Check(damaged, info.Size()) == nil)
+	if closed := fresh.Close(); err == nil {
+		err = closed
+	}
+	return old.stop, err
+}
+
+// copyTo copies the newest whole generation of every channel. Sound says that the store is
+// all that there was.
+func (s *Store) copyTo(fresh *Store, sound bool) error {
+	if err := fresh.open(); err != nil {
+		return err
+	}
+	for _, c := range wire.Channels() {
+		fresh.channels[c] = &history{}
+		if err := s.save(c, fresh, sound); err != nil {
+			return err
+		}
+	}
+	if err := fresh.Sweep(); err != nil {
+		return err
+	}
+	if fresh.opts.NoSync {
+		return nil
+	}
+	if err := fresh.db.Sync(); err != nil {
+		return fmt.Errorf("edge store: %w", err)
+	}
+	return nil
+}
+
+// discard closes a store and removes its file.
+func (s *Store) discard() {
+	_ = s.Close()
+	_ = os.Remove(s.path)
+}
+
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("edge store: %w", err)
+	}
+	return nil
+}
+
+// save copies the newest whole generation of a channel. An error is one of the new file.
+func (s *Store) save(c wire.Channel, fresh *Store, sound bool) error {
 	var found saved
 	blobs := map[wire.Sum][]byte{}
-	some := s.Lost(c)
+	some := !sound || s.Lost(c)
 	err := s.view(func(tx *bolt.Tx) error {
 		r, err := scan(tx, c)
 		if err != nil {
@@ -106,11 +138,7 @@ func (s *Store) save(c wire.Channel, fresh *Store) error {
 		}
 		return nil
 	})
-	_ = guard(func() error {
-		var err error
-		found.rejections, err = s.Rejections(c)
-		return err
-	})
+	found.rejections, _ = s.Rejections(c)
 	if found.head.Seq > 0 {
 		if raw, ok, err := s.Manifest(c, found.head.Release); err == nil && ok {
 			found.manifest = raw

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"fmt"
@@ -150,12 +149,9 @@ func checkDocuments(tx *bolt.Tx, state map[wire.DocumentID]wire.Sum) error {
 	return nil
 }
 
-// load fills the lists, and checks the file and the newest applied generation of every
+// load fills the lists, and checks every record and the newest applied generation of every
 // channel.
 func (s *Store) load() error {
-	if err := s.walk(); err != nil {
-		return err
-	}
 	return s.view(func(tx *bolt.Tx) error {
 		for _, c := range wire.Channels() {
 			r, err := scan(tx, c)
@@ -190,37 +186,6 @@ func (s *Store) load() error {
 			}
 		}
 		return nil
-	})
-}
-
-// walk makes sure that every key and value of the file is one that can be: in order, not
-// longer than the file, and readable. bbolt's own check is of no use, since it reads in a
-// goroutine of its own, where a fault ends the process.
-func (s *Store) walk() error {
-	return s.view(func(tx *bolt.Tx) error {
-		left := tx.Size()
-		touched := byte(0)
-		var each func(b *bolt.Bucket) error
-		each = func(b *bolt.Bucket) error {
-			var last []byte
-			return b.ForEach(func(k, v []byte) error {
-				left -= int64(len(k)) + int64(len(v))
-				if left < 0 || len(k) == 0 || bytes.Compare(last, k) >= 0 {
-					return fmt.Errorf("%w: a key or value cannot be", ErrDamaged)
-				}
-				last = append(last[:0], k...)
-				if v == nil {
-					if inner := b.Bucket(k); inner != nil {
-						return each(inner)
-					}
-				}
-				if len(v) > 0 {
-					touched ^= v[len(v)-1]
-				}
-				return nil
-			})
-		}
-		return tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return each(b) })
 	})
 }
 

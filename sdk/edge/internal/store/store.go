@@ -104,9 +104,9 @@ func Open(path string, opts Options) (*Store, error) {
 		_ = s.Close()
 		return nil, err
 	}
-	if err := os.Remove(s.suspect()); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := remove(s.suspect()); err != nil {
 		_ = s.Close()
-		return nil, fmt.Errorf("edge store: %w", err)
+		return nil, err
 	}
 	return s, nil
 }

@@ -331,6 +331,25 @@ func writes(t *testing.T, s *Store, docs documents) bool {
 	return true
 }
 
+// TestOneProcessAtATime: who has the file keeps it, also while it changes it, and nobody takes
+// a change that is half written for damage.
+func TestOneProcessAtATime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.db")
+	s := open(t, path)
+	w := fill(t, s, 3)
+	if other, err := Open(path, Options{}); err == nil || errors.Is(err, ErrDamaged) {
+		t.Errorf("a second one has it: %v, %v", other, err)
+	}
+	if _, err := os.Stat(path + ".damaged"); err == nil {
+		t.Error("the second one put the file aside")
+	}
+	holds(t, s, w.docs, 3)
+	shut(t, s)
+	s = open(t, path)
+	holds(t, s, w.docs, 3)
+	shut(t, s)
+}
+
 func TestFallBack(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "s.db"))
 	w := &writer{s: s, docs: documents{}}
