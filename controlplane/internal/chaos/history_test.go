@@ -243,7 +243,9 @@ func (h *history) end() {
 		return nil
 	})
 	for _, wr := range h.writers {
-		t.Logf("%s: %d changes acknowledged in %d attempts", wr.domain, wr.done(), wr.tries)
+		wr.mu.Lock()
+		t.Logf("%s: %d changes acknowledged in %d attempts", wr.domain, wr.acked, wr.tries)
+		wr.mu.Unlock()
 		if wr.done() == 0 {
 			t.Errorf("%s: nothing was written", wr.domain)
 		}
@@ -260,8 +262,10 @@ func (h *history) end() {
 			}
 			return nil
 		})
+		wa.mu.Lock()
 		t.Logf("watcher %d: %d events, %d streams, %d expired cursors; after compactions %d skips and %d repeats",
 			i, wa.events, wa.resumes, wa.expired, wa.skipped, wa.repeated)
+		wa.mu.Unlock()
 	}
 	for _, wr := range h.writers {
 		h.w.live(account, wr.domain)

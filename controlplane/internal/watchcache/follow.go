@@ -156,7 +156,8 @@ func (c *Cache) relay(ctx context.Context, w registry.Watch) error {
 	}
 }
 
-// apply makes one batch visible: in snapshots, then to waiters, then to subscribers.
+// apply makes one batch visible: in snapshots, then to subscribers, then to waiters, so that
+// who waited finds it in both.
 func (c *Cache) apply(b registry.Batch) {
 	known := c.revision()
 	events := b.Events
@@ -172,8 +173,8 @@ func (c *Cache) apply(b registry.Batch) {
 	}
 	revision := max(known, b.Revision)
 	c.publish(revision, len(events) > 0)
-	c.waiters.reach(revision)
 	c.ring.append(revision, events)
+	c.waiters.reach(revision)
 }
 
 // restart sets a timer anew, whether it fired or not.

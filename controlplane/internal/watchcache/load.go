@@ -34,14 +34,14 @@ func (c *Cache) load(ctx context.Context) error {
 	}
 	c.tree = tree
 	c.publish(revision, true)
-	c.waiters.reach(revision)
-	if reset {
-		c.waiters.drop(errWasReset) // what they wait for may never come
-	}
 	if reset || old == nil {
 		c.ring.reset(c.generation, revision)
 	} else {
 		c.ring.appendJoined(revision, difference(old.tree, tree, revision))
+	}
+	c.waiters.reach(revision)
+	if reset {
+		c.waiters.drop(errWasReset) // what they wait for may never come
 	}
 	c.cfg.Logger.InfoContext(ctx, "watch cache listed",
 		"prefix", c.cfg.Prefix, "revision", revision, "keys", tree.Len(), "reset", reset)

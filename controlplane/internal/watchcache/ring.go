@@ -71,6 +71,13 @@ func (r *ring) reset(generation, revision int64) {
 	r.advance(revision)
 }
 
+// known is the revision up to which everything is known.
+func (r *ring) known() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.newest
+}
+
 func (r *ring) add(e entry) {
 	for _, ev := range e.events {
 		e.bytes += len(ev.Key) + len(ev.Value)

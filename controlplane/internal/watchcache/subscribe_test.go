@@ -20,6 +20,23 @@ func next(t *testing.T, s *watchcache.Subscription) registry.Batch {
 	return b
 }
 
+// TestWaitedForIsDelivered: who waited for a revision finds its event without waiting again.
+func TestWaitedForIsDelivered(t *testing.T) {
+	s := newStore(t, nil)
+	c := newCache(t, s, watchcache.Config{})
+	sub := c.Subscribe(t.Context(), "a/", put(t, s, "a/1", "0"))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i := range 2000 {
+		if err := c.WaitRevision(deadline(t), put(t, s, "a/1", fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sub.Next(ended); err != nil {
+			t.Fatalf("event %d is not there: %v", i, err)
+		}
+	}
+}
+
 func TestSubscribe(t *testing.T) {
 	s := newStore(t, nil)
 	c := newCache(t, s, watchcache.Config{})

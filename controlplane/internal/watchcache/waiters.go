@@ -97,15 +97,18 @@ func (c *Cache) revision() int64 {
 	return 0
 }
 
+// reached is the newest revision that snapshots show and subscribers can have.
+func (c *Cache) reached() int64 { return min(c.revision(), c.ring.known()) }
+
 // wait registers a waiter and asks the watch for progress.
 func (c *Cache) wait(w *waiter) {
-	if c.waiters.add(w, c.revision) {
+	if c.waiters.add(w, c.reached) {
 		poke(c.ask)
 	}
 }
 
-// WaitRevision waits until the cache shows a revision, until ctx ends, or until the store
-// was reset. It fails with ctx's error or a [StaleError].
+// WaitRevision waits until the cache shows a revision and subscribers can have its events,
+// until ctx ends, or until the store was reset. It fails with ctx's error or a [StaleError].
 func (c *Cache) WaitRevision(ctx context.Context, revision int64) error {
 	w := &waiter{revision: revision, done: make(chan struct{})}
 	c.wait(w)
