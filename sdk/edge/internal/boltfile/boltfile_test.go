@@ -76,7 +76,7 @@ func TestReadsWhatBoltWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer db.Close() //nolint:errcheck // the file is thrown away
-		name := rapid.Custom(func(t *rapid.T) []byte { return fmt.Append(nil, rapid.IntRange(0, 9).Draw(t, "name")) })
+		name := rapid.Custom(func(t *rapid.T) []byte { return fmt.Append(nil, rapid.IntRange(0, 3).Draw(t, "name")) })
 		t.Repeat(map[string]func(t *rapid.T){
 			"write": func(t *rapid.T) {
 				err := db.Update(func(tx *bolt.Tx) error { return random(t, tx, name) })
@@ -120,8 +120,8 @@ func random(t *rapid.T, tx *bolt.Tx, name *rapid.Generator[[]byte]) error {
 	if err != nil {
 		return err
 	}
-	size := rapid.SampledFrom([]int{0, 10, 300, 3000}).Draw(t, "size")
-	first, n := rapid.IntRange(0, 100).Draw(t, "first"), rapid.IntRange(0, 40).Draw(t, "keys")
+	size := rapid.SampledFrom([]int{0, 10, 300, 2000}).Draw(t, "size")
+	first, n := rapid.IntRange(0, 60).Draw(t, "first"), rapid.IntRange(0, 20).Draw(t, "keys")
 	for i := range n {
 		key := fmt.Appendf(nil, "key %04d", first+i)
 		if size == 0 {
