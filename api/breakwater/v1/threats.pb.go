@@ -336,7 +336,7 @@ type ThreatSettings struct {
 	DdosSensitivity ThreatSettings_Sensitivity_Level `protobuf:"varint,4,opt,name=ddos_sensitivity,json=ddosSensitivity,proto3,enum=breakwater.v1.ThreatSettings_Sensitivity_Level" json:"ddos_sensitivity,omitempty"`
 	// What is done to spam in forms and comments.
 	SpamControl ThreatSettings_Control_Mode `protobuf:"varint,5,opt,name=spam_control,json=spamControl,proto3,enum=breakwater.v1.ThreatSettings_Control_Mode" json:"spam_control,omitempty"`
-	// What is done to bots.
+	// What is done to bots. Anything but OFF needs the plan of the app `bot-control`.
 	BotControl ThreatSettings_Control_Mode `protobuf:"varint,6,opt,name=bot_control,json=botControl,proto3,enum=breakwater.v1.ThreatSettings_Control_Mode" json:"bot_control,omitempty"`
 	// Who is allowed and who is not, first match first.
 	FirewallEntries []*ThreatSettings_FirewallEntry `protobuf:"bytes,7,rep,name=firewall_entries,json=firewallEntries,proto3" json:"firewall_entries,omitempty"`

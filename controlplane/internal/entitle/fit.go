@@ -53,9 +53,11 @@ func (r Rules) Fit(in Input) Result {
 		f.parked = &storev1.Parked{}
 	}
 	f.apps()
+	f.bots()
 	f.lists()
 	if !in.Hold {
 		f.bringBackApps()
+		f.bringBackBots()
 		f.bringBackLists()
 	}
 	out := Result{Config: f.config, TurnsOff: f.off}

@@ -74,7 +74,7 @@ func business() *breakwaterv1.SiteConfig {
 			"minify":           {Enabled: true},
 			"waf":              {Settings: settings(map[string]any{"paranoia": 2})},
 		},
-		ThreatSettings: &breakwaterv1.ThreatSettings{FirewallEntries: firewall(0, 120), RateLimits: limits(6)},
+		ThreatSettings: &breakwaterv1.ThreatSettings{FirewallEntries: firewall(0, 120), RateLimits: limits(6), BotControl: breakwaterv1.ThreatSettings_Control_BLOCK},
 	}
 }
 
@@ -85,6 +85,7 @@ func TestFitTurnsOff(t *testing.T) {
 	want := map[string]string{
 		"apps.maintenance-page": "business", "apps.prefetch": "business",
 		"threatSettings.firewallEntries": "business", "threatSettings.rateLimits": "business",
+		"threatSettings.botControl": "pro",
 	}
 	for _, off := range got.TurnsOff {
 		if want[off.GetField()] != off.GetRequiredPlan() {
@@ -113,6 +114,9 @@ func TestFitTurnsOff(t *testing.T) {
 		t.Errorf("the newest go first: %v", th)
 	}
 	pro := r.Fit(entitle.Input{Config: c, Parked: got.Parked, Plan: "pro", Now: now})
+	if th.GetBotControl() != breakwaterv1.ThreatSettings_Control_OFF || pro.Config.GetThreatSettings().GetBotControl() != breakwaterv1.ThreatSettings_Control_BLOCK {
+		t.Errorf("the bot control is %v on free, and comes back as %v", th.GetBotControl(), pro.Config.GetThreatSettings().GetBotControl())
+	}
 	if len(pro.TurnsOff) != 0 || len(pro.Config.GetThreatSettings().GetFirewallEntries()) != 100 || len(pro.Parked.GetFirewallEntries()) != 20 {
 		t.Errorf("pro has some of it: %v", pro.Parked)
 	}
@@ -131,6 +135,20 @@ func TestOwnerDecidesMeanwhile(t *testing.T) {
 		meanwhile func(c *breakwaterv1.SiteConfig, p *storev1.Parked)
 		check     func(c *breakwaterv1.SiteConfig) bool
 	}{
+		"another bot control": {
+			func(c *breakwaterv1.SiteConfig, _ *storev1.Parked) {
+				c.ThreatSettings.BotControl = breakwaterv1.ThreatSettings_Control_LOG
+			},
+			func(c *breakwaterv1.SiteConfig) bool {
+				return c.GetThreatSettings().GetBotControl() == breakwaterv1.ThreatSettings_Control_LOG
+			},
+		},
+		"no bot control": {
+			func(_ *breakwaterv1.SiteConfig, p *storev1.Parked) { p.BotControl = 0 },
+			func(c *breakwaterv1.SiteConfig) bool {
+				return c.GetThreatSettings().GetBotControl() == breakwaterv1.ThreatSettings_Control_OFF
+			},
+		},
 		"other settings": {
 			func(c *breakwaterv1.SiteConfig, _ *storev1.Parked) {
 				c.Apps["maintenance-page"].Settings = settings(map[string]any{"allowCidrs": []any{"192.0.2.0/24"}})

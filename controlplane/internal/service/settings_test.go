@@ -136,6 +136,21 @@ func TestThreatSettings(t *testing.T) {
 		t.Errorf("another field: %v", err)
 	}
 
+	bots := &breakwaterv1.ThreatSettings{Name: name, BotControl: breakwaterv1.ThreatSettings_Control_LOG}
+	_, err = w.updateThreats(bots)
+	e = wantReason(t, err, codes.FailedPrecondition, rpcerr.ReasonPlanRequired, "botControl")
+	if e.Metadata["requiredPlan"] != "pro" || e.Metadata["app"] != "bot-control" || e.Metadata["preview"] == "" {
+		t.Errorf("the refusal says %v", e.Metadata)
+	}
+	w.plan("acme", "shop.example", "pro")
+	if got, err = w.updateThreats(bots); err != nil || got.GetBotControl() != bots.GetBotControl() {
+		t.Errorf("on pro: %v, %v", got, err)
+	}
+	w.plan("acme", "shop.example", "free")
+	if _, err = w.updateThreats(&breakwaterv1.ThreatSettings{Name: name, UnderAttack: false}); err != nil {
+		t.Errorf("another field: %v", err)
+	}
+
 	_, err = w.updateThreats(&breakwaterv1.ThreatSettings{Name: name, PacketRules: []*breakwaterv1.ThreatSettings_PacketRule{
 		{Action: breakwaterv1.ThreatSettings_BLOCK, MinLength: 99971, MaxLength: 99985},
 	}})

@@ -54,7 +54,18 @@ func (e *siteEdit) applyThreats(in *breakwaterv1.ThreatSettings, mask *fieldmask
 		return err
 	}
 	sitestate.CompleteThreatSettings(t)
+	if parked := e.rec.GetParked(); parked.GetBotControl() != 0 && namesBots(in, mask) {
+		parked.BotControl, e.unparked = 0, true // The owner decided: nothing comes back by itself.
+	}
 	return nil
+}
+
+// namesBots says whether an update under a mask is about the bot control, changed or not.
+func namesBots(in *breakwaterv1.ThreatSettings, mask *fieldmaskpb.FieldMask) bool {
+	if mask == nil {
+		return in.GetBotControl() != breakwaterv1.ThreatSettings_Control_MODE_UNSPECIFIED
+	}
+	return slices.Contains(mask.GetPaths(), "*") || slices.Contains(mask.GetPaths(), "bot_control")
 }
 
 // siteJudge judges a configuration that is about to be stored. Only what a change touched
@@ -114,6 +125,9 @@ func (j siteJudge) judge() error {
 		return err
 	}
 	if threats {
+		if err := j.botsAllowed(); err != nil {
+			return err
+		}
 		if err := j.quotas(); err != nil {
 			return err
 		}

@@ -117,6 +117,21 @@ func (j siteJudge) appAllowed(id string) error {
 	return siteUpgradable(err, j.edit.name)
 }
 
+// botsAllowed fails with PLAN_REQUIRED when the plan does not allow what was made of the bot
+// control, which is the app that the threat settings own.
+func (j siteJudge) botsAllowed() error {
+	before, after := j.edit.before.GetThreatSettings(), j.edit.rec.GetConfig().GetThreatSettings()
+	if before.GetBotControl() == after.GetBotControl() && !j.all {
+		return nil
+	}
+	found := j.rules().Bots(j.edit.plan(), after)
+	if len(found) == 0 {
+		return nil
+	}
+	err := rpcerr.PlanRequired(j.threats+"botControl", found[0].RequiredPlan, "%s", found[0].Message)
+	return siteUpgradable(err.WithMetadata("app", "bot-control"), j.edit.name)
+}
+
 // rules are what the configuration is held against.
 func (j siteJudge) rules() entitle.Rules { return siteRules(j.edit.base.Plans, j.apps) }
 

@@ -86,6 +86,41 @@ func TestOwnerDecides(t *testing.T) {
 	}
 }
 
+// TestBotsFall: a fall switches the bot control off, and it comes back, unless the owner said
+// meanwhile what shall be.
+func TestBotsFall(t *testing.T) {
+	for name, decided := range map[string]bool{"untouched": false, "decided": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newBillingWorld(t, true)
+			bots := func(mode breakwaterv1.ThreatSettings_Control_Mode) {
+				in := &breakwaterv1.ThreatSettings{Name: shopSite + "/threatSettings", BotControl: mode}
+				if _, err := w.updateThreats(in); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mode := func() breakwaterv1.ThreatSettings_Control_Mode {
+				return w.record("acme", "shop.test").GetConfig().GetThreatSettings().GetBotControl()
+			}
+			w.mustChange("pro")
+			bots(breakwaterv1.ThreatSettings_Control_CHALLENGE)
+			w.mustChange("free")
+			w.later(32 * 24 * time.Hour)
+			if got := mode(); got != breakwaterv1.ThreatSettings_Control_OFF {
+				t.Fatalf("on free it is %v", got)
+			}
+			want := breakwaterv1.ThreatSettings_Control_CHALLENGE
+			if decided {
+				want = breakwaterv1.ThreatSettings_Control_OFF
+				bots(want)
+			}
+			w.mustChange("pro")
+			if got := mode(); got != want {
+				t.Errorf("on pro again it is %v, not %v", got, want)
+			}
+		})
+	}
+}
+
 // TestChangeAgain: a repeat makes no second change, and says what came of the first.
 func TestChangeAgain(t *testing.T) {
 	w := newBillingWorld(t, false)

@@ -988,7 +988,9 @@ type Parked struct {
 	// The firewall entries.
 	FirewallEntries []*v1.ThreatSettings_FirewallEntry `protobuf:"bytes,2,rep,name=firewall_entries,json=firewallEntries,proto3" json:"firewall_entries,omitempty"`
 	// The rate limits.
-	RateLimits    []*v1.ThreatSettings_RateLimit `protobuf:"bytes,3,rep,name=rate_limits,json=rateLimits,proto3" json:"rate_limits,omitempty"`
+	RateLimits []*v1.ThreatSettings_RateLimit `protobuf:"bytes,3,rep,name=rate_limits,json=rateLimits,proto3" json:"rate_limits,omitempty"`
+	// What was done to bots.
+	BotControl    v1.ThreatSettings_Control_Mode `protobuf:"varint,4,opt,name=bot_control,json=botControl,proto3,enum=breakwater.v1.ThreatSettings_Control_Mode" json:"bot_control,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1042,6 +1044,13 @@ func (x *Parked) GetRateLimits() []*v1.ThreatSettings_RateLimit {
 		return x.RateLimits
 	}
 	return nil
+}
+
+func (x *Parked) GetBotControl() v1.ThreatSettings_Control_Mode {
+	if x != nil {
+		return x.BotControl
+	}
+	return v1.ThreatSettings_Control_Mode(0)
 }
 
 // SeenEvent says that a webhook event was taken.
@@ -1279,12 +1288,14 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\ainvoice\x18\x04 \x01(\tR\ainvoice\x12\x10\n" +
 	"\x03due\x18\x05 \x01(\bR\x03due\x12\x18\n" +
 	"\abalance\x18\x06 \x01(\x03R\abalance\x12\x16\n" +
-	"\x06unsure\x18\a \x01(\bR\x06unsure\"\xbe\x01\n" +
+	"\x06unsure\x18\a \x01(\bR\x06unsure\"\x8b\x02\n" +
 	"\x06Parked\x12\x12\n" +
 	"\x04apps\x18\x01 \x03(\tR\x04apps\x12V\n" +
 	"\x10firewall_entries\x18\x02 \x03(\v2+.breakwater.v1.ThreatSettings.FirewallEntryR\x0ffirewallEntries\x12H\n" +
 	"\vrate_limits\x18\x03 \x03(\v2'.breakwater.v1.ThreatSettings.RateLimitR\n" +
-	"rateLimits\";\n" +
+	"rateLimits\x12K\n" +
+	"\vbot_control\x18\x04 \x01(\x0e2*.breakwater.v1.ThreatSettings.Control.ModeR\n" +
+	"botControl\";\n" +
 	"\tSeenEvent\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"c\n" +
 	"\x04Mail\x12\x0e\n" +
@@ -1329,6 +1340,7 @@ var file_breakwater_store_v1_billing_proto_goTypes = []any{
 	(v1.Billing_Standing)(0),                // 18: breakwater.v1.Billing.Standing
 	(*v1.ThreatSettings_FirewallEntry)(nil), // 19: breakwater.v1.ThreatSettings.FirewallEntry
 	(*v1.ThreatSettings_RateLimit)(nil),     // 20: breakwater.v1.ThreatSettings.RateLimit
+	(v1.ThreatSettings_Control_Mode)(0),     // 21: breakwater.v1.ThreatSettings.Control.Mode
 }
 var file_breakwater_store_v1_billing_proto_depIdxs = []int32{
 	14, // 0: breakwater.store.v1.BillingRecord.details:type_name -> breakwater.v1.Billing
@@ -1360,13 +1372,14 @@ var file_breakwater_store_v1_billing_proto_depIdxs = []int32{
 	15, // 26: breakwater.store.v1.Standing.write_off_time:type_name -> google.protobuf.Timestamp
 	19, // 27: breakwater.store.v1.Parked.firewall_entries:type_name -> breakwater.v1.ThreatSettings.FirewallEntry
 	20, // 28: breakwater.store.v1.Parked.rate_limits:type_name -> breakwater.v1.ThreatSettings.RateLimit
-	15, // 29: breakwater.store.v1.SeenEvent.time:type_name -> google.protobuf.Timestamp
-	1,  // 30: breakwater.store.v1.BillingRecord.SitesEntry.value:type_name -> breakwater.store.v1.SiteSubscription
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	21, // 29: breakwater.store.v1.Parked.bot_control:type_name -> breakwater.v1.ThreatSettings.Control.Mode
+	15, // 30: breakwater.store.v1.SeenEvent.time:type_name -> google.protobuf.Timestamp
+	1,  // 31: breakwater.store.v1.BillingRecord.SitesEntry.value:type_name -> breakwater.store.v1.SiteSubscription
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_store_v1_billing_proto_init() }
