@@ -131,6 +131,9 @@ type Customer struct {
 	Account string
 	// PaymentMethod is what is charged; nil for none.
 	PaymentMethod *breakwaterv1.Billing_PaymentMethod
+	// PaymentMethodID is its ID: another one each time that a card is entered, also the same
+	// one. Empty for none.
+	PaymentMethodID string
 	// Balance is what the customer owes beyond invoices; negative is a credit.
 	Balance int64
 }
@@ -238,6 +241,9 @@ type Invoice struct {
 	Action *Action
 	// Failure is why the last payment failed; empty where none did.
 	Failure string
+	// FailedMethodID is the payment method that was tried then; empty where none did, or where
+	// that is not known.
+	FailedMethodID string
 	// HostedURL and PDFURL are where it can be paid and fetched; empty for nowhere.
 	HostedURL, PDFURL string
 	Attempts          int

@@ -179,9 +179,12 @@ type Billing struct {
 	// When paid sites of an account that is PAST_DUE are degraded.
 	DegradeTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=degrade_time,json=degradeTime,proto3" json:"degrade_time,omitempty"`
 	// Changes whenever what can be updated does.
-	Etag          string `protobuf:"bytes,13,opt,name=etag,proto3" json:"etag,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Etag string `protobuf:"bytes,13,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Why the payment provider refused what was set here, which it then keeps as it was before;
+	// empty where it has it.
+	DetailsFailure string `protobuf:"bytes,14,opt,name=details_failure,json=detailsFailure,proto3" json:"details_failure,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Billing) Reset() {
@@ -301,6 +304,13 @@ func (x *Billing) GetDegradeTime() *timestamppb.Timestamp {
 func (x *Billing) GetEtag() string {
 	if x != nil {
 		return x.Etag
+	}
+	return ""
+}
+
+func (x *Billing) GetDetailsFailure() string {
+	if x != nil {
+		return x.DetailsFailure
 	}
 	return ""
 }
@@ -1313,7 +1323,7 @@ var File_breakwater_v1_billing_proto protoreflect.FileDescriptor
 
 const file_breakwater_v1_billing_proto_rawDesc = "" +
 	"\n" +
-	"\x1bbreakwater/v1/billing.proto\x12\rbreakwater.v1\x1a\x1abreakwater/v1/access.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a google/type/postal_address.proto\"\xdc\b\n" +
+	"\x1bbreakwater/v1/billing.proto\x12\rbreakwater.v1\x1a\x1abreakwater/v1/access.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a google/type/postal_address.proto\"\x8a\t\n" +
 	"\aBilling\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12 \n" +
 	"\x05email\x18\x02 \x01(\tB\n" +
@@ -1330,7 +1340,8 @@ const file_breakwater_v1_billing_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\x10currentPeriodEnd\x12B\n" +
 	"\x10upcoming_invoice\x18\v \x01(\v2\x12.google.type.MoneyB\x03\xe0A\x03R\x0fupcomingInvoice\x12B\n" +
 	"\fdegrade_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vdegradeTime\x12\x12\n" +
-	"\x04etag\x18\r \x01(\tR\x04etag\x1aG\n" +
+	"\x04etag\x18\r \x01(\tR\x04etag\x12,\n" +
+	"\x0fdetails_failure\x18\x0e \x01(\tB\x03\xe0A\x03R\x0edetailsFailure\x1aG\n" +
 	"\x05TaxId\x12\x1d\n" +
 	"\x04type\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 R\x04type\x12\x1f\n" +
 	"\x05value\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x05value\x1a\x93\x01\n" +

@@ -293,7 +293,9 @@ type ListPlansRequest struct {
 	// At most so many results; 50 when left out, at most 1,000.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The nextPageToken of the page before.
-	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// An AIP-160 filter over the returned fields.
+	Filter        string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -338,6 +340,13 @@ func (x *ListPlansRequest) GetPageSize() int32 {
 func (x *ListPlansRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListPlansRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
 	}
 	return ""
 }
@@ -475,11 +484,12 @@ const file_breakwater_v1_plans_proto_rawDesc = "" +
 	"\x1aactivation_recheck_seconds\x18\r \x01(\x05R\x18activationRecheckSeconds\x12:\n" +
 	"\x1aapi_calls_per_five_minutes\x18\x0e \x01(\x05R\x16apiCallsPerFiveMinutes\x12\x1f\n" +
 	"\vsla_percent\x18\x0f \x01(\x01R\n" +
-	"slaPercent\"W\n" +
+	"slaPercent\"y\n" +
 	"\x10ListPlansRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tR\tpageToken\"f\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12 \n" +
+	"\x06filter\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"f\n" +
 	"\x11ListPlansResponse\x12)\n" +
 	"\x05plans\x18\x01 \x03(\v2\x13.breakwater.v1.PlanR\x05plans\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\")\n" +

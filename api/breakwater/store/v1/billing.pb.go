@@ -65,9 +65,11 @@ type BillingRecord struct {
 	// Counts the calls that were begun, for their idempotency keys.
 	Calls int64 `protobuf:"varint,18,opt,name=calls,proto3" json:"calls,omitempty"`
 	// Subscriptions of the customer that should not be there, to be cancelled.
-	Strays        []string `protobuf:"bytes,19,rep,name=strays,proto3" json:"strays,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Strays []string `protobuf:"bytes,19,rep,name=strays,proto3" json:"strays,omitempty"`
+	// Why the provider refused the details; empty where it has them.
+	DetailsFailure string `protobuf:"bytes,20,opt,name=details_failure,json=detailsFailure,proto3" json:"details_failure,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *BillingRecord) Reset() {
@@ -233,6 +235,13 @@ func (x *BillingRecord) GetStrays() []string {
 	return nil
 }
 
+func (x *BillingRecord) GetDetailsFailure() string {
+	if x != nil {
+		return x.DetailsFailure
+	}
+	return ""
+}
+
 // SiteSubscription is what one site pays for.
 type SiteSubscription struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -248,7 +257,10 @@ type SiteSubscription struct {
 	// next_plan yet; empty where it is.
 	RenewalPlan string `protobuf:"bytes,5,opt,name=renewal_plan,json=renewalPlan,proto3" json:"renewal_plan,omitempty"`
 	// The ID of the plan whose entitlements it has, where that is not plan; empty where it is.
-	EntitledPlan  string `protobuf:"bytes,6,opt,name=entitled_plan,json=entitledPlan,proto3" json:"entitled_plan,omitempty"`
+	EntitledPlan string `protobuf:"bytes,6,opt,name=entitled_plan,json=entitledPlan,proto3" json:"entitled_plan,omitempty"`
+	// The ID of the plan that the next renewal was to bill before the site, or its account, was
+	// deleted or its domain lost; empty where the owner decided since, or nothing of that was.
+	RestorePlan   string `protobuf:"bytes,7,opt,name=restore_plan,json=restorePlan,proto3" json:"restore_plan,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,6 +333,13 @@ func (x *SiteSubscription) GetRenewalPlan() string {
 func (x *SiteSubscription) GetEntitledPlan() string {
 	if x != nil {
 		return x.EntitledPlan
+	}
+	return ""
+}
+
+func (x *SiteSubscription) GetRestorePlan() string {
+	if x != nil {
+		return x.RestorePlan
 	}
 	return ""
 }
@@ -644,9 +663,11 @@ type Observation struct {
 	// Its state.
 	RenewalState v1.Invoice_State `protobuf:"varint,12,opt,name=renewal_state,json=renewalState,proto3,enum=breakwater.v1.Invoice_State" json:"renewal_state,omitempty"`
 	// When it said the card and the balance.
-	CustomerTime  *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=customer_time,json=customerTime,proto3" json:"customer_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CustomerTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=customer_time,json=customerTime,proto3" json:"customer_time,omitempty"`
+	// The provider's ID of the card that is charged.
+	PaymentMethodId string `protobuf:"bytes,14,opt,name=payment_method_id,json=paymentMethodId,proto3" json:"payment_method_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Observation) Reset() {
@@ -770,6 +791,13 @@ func (x *Observation) GetCustomerTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Observation) GetPaymentMethodId() string {
+	if x != nil {
+		return x.PaymentMethodId
+	}
+	return ""
+}
+
 // Standing is whether an account's invoices are paid.
 type Standing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -788,7 +816,9 @@ type Standing struct {
 	// Whether the overdue invoice is to be paid at once, as after a change of card.
 	Pay bool `protobuf:"varint,7,opt,name=pay,proto3" json:"pay,omitempty"`
 	// Whether the debt was written off; what is left is to tell the provider.
-	WrittenOff    bool `protobuf:"varint,8,opt,name=written_off,json=writtenOff,proto3" json:"written_off,omitempty"`
+	WrittenOff bool `protobuf:"varint,8,opt,name=written_off,json=writtenOff,proto3" json:"written_off,omitempty"`
+	// The payment method, by the provider's ID, with which the overdue invoice was tried last.
+	TriedMethod   string `protobuf:"bytes,9,opt,name=tried_method,json=triedMethod,proto3" json:"tried_method,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -877,6 +907,13 @@ func (x *Standing) GetWrittenOff() bool {
 		return x.WrittenOff
 	}
 	return false
+}
+
+func (x *Standing) GetTriedMethod() string {
+	if x != nil {
+		return x.TriedMethod
+	}
+	return ""
 }
 
 // Credit is money that goes back to an account, by its next invoice.
@@ -1176,7 +1213,7 @@ var File_breakwater_store_v1_billing_proto protoreflect.FileDescriptor
 
 const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\n" +
-	"!breakwater/store/v1/billing.proto\x12\x13breakwater.store.v1\x1a\x1bbreakwater/v1/billing.proto\x1a\x1bbreakwater/v1/threats.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xff\x06\n" +
+	"!breakwater/store/v1/billing.proto\x12\x13breakwater.store.v1\x1a\x1bbreakwater/v1/billing.proto\x1a\x1bbreakwater/v1/threats.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\a\n" +
 	"\rBillingRecord\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x120\n" +
 	"\adetails\x18\x02 \x01(\v2\x16.breakwater.v1.BillingR\adetails\x12%\n" +
@@ -1199,18 +1236,20 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\x0ereconcile_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\rreconcileTime\x12\x14\n" +
 	"\x05asked\x18\x11 \x01(\x03R\x05asked\x12\x14\n" +
 	"\x05calls\x18\x12 \x01(\x03R\x05calls\x12\x16\n" +
-	"\x06strays\x18\x13 \x03(\tR\x06strays\x1a_\n" +
+	"\x06strays\x18\x13 \x03(\tR\x06strays\x12'\n" +
+	"\x0fdetails_failure\x18\x14 \x01(\tR\x0edetailsFailure\x1a_\n" +
 	"\n" +
 	"SitesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12;\n" +
-	"\x05value\x18\x02 \x01(\v2%.breakwater.store.v1.SiteSubscriptionR\x05value:\x028\x01\"\xde\x01\n" +
+	"\x05value\x18\x02 \x01(\v2%.breakwater.store.v1.SiteSubscriptionR\x05value:\x028\x01\"\x81\x02\n" +
 	"\x10SiteSubscription\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\tR\x04plan\x12\x1b\n" +
 	"\tnext_plan\x18\x02 \x01(\tR\bnextPlan\x127\n" +
 	"\tfall_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bfallTime\x12\x18\n" +
 	"\afailure\x18\x04 \x01(\tR\afailure\x12!\n" +
 	"\frenewal_plan\x18\x05 \x01(\tR\vrenewalPlan\x12#\n" +
-	"\rentitled_plan\x18\x06 \x01(\tR\fentitledPlan\"\xb5\x06\n" +
+	"\rentitled_plan\x18\x06 \x01(\tR\fentitledPlan\x12!\n" +
+	"\frestore_plan\x18\a \x01(\tR\vrestorePlan\"\xb5\x06\n" +
 	"\x04Move\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12\x12\n" +
@@ -1248,7 +1287,7 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x129\n" +
 	"\n" +
 	"first_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x12\x18\n" +
-	"\arequest\x18\x04 \x01(\fR\arequest\"\x9c\x06\n" +
+	"\arequest\x18\x04 \x01(\fR\arequest\"\xc8\x06\n" +
 	"\vObservation\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12=\n" +
@@ -1266,10 +1305,11 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	" \x01(\x0e2\x1c.breakwater.v1.Invoice.StateR\x12latestInvoiceState\x12'\n" +
 	"\x0frenewal_invoice\x18\v \x01(\tR\x0erenewalInvoice\x12A\n" +
 	"\rrenewal_state\x18\f \x01(\x0e2\x1c.breakwater.v1.Invoice.StateR\frenewalState\x12?\n" +
-	"\rcustomer_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\fcustomerTime\x1a=\n" +
+	"\rcustomer_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\fcustomerTime\x12*\n" +
+	"\x11payment_method_id\x18\x0e \x01(\tR\x0fpaymentMethodId\x1a=\n" +
 	"\x0fQuantitiesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xe8\x02\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x8b\x03\n" +
 	"\bStanding\x125\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1f.breakwater.v1.Billing.StandingR\x05state\x12\x18\n" +
 	"\ainvoice\x18\x02 \x01(\tR\ainvoice\x129\n" +
@@ -1280,7 +1320,8 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\treminders\x18\x06 \x01(\x05R\treminders\x12\x10\n" +
 	"\x03pay\x18\a \x01(\bR\x03pay\x12\x1f\n" +
 	"\vwritten_off\x18\b \x01(\bR\n" +
-	"writtenOff\"\xa6\x01\n" +
+	"writtenOff\x12!\n" +
+	"\ftried_method\x18\t \x01(\tR\vtriedMethod\"\xa6\x01\n" +
 	"\x06Credit\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06amount\x18\x02 \x01(\x03R\x06amount\x12\x16\n" +

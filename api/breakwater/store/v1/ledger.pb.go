@@ -104,7 +104,9 @@ type Ledger struct {
 	// How many invoices there are: they are numbered from 1.
 	InvoiceCount int64 `protobuf:"varint,10,opt,name=invoice_count,json=invoiceCount,proto3" json:"invoice_count,omitempty"`
 	// The calls of the last day, oldest first.
-	Calls         []*LedgerCall `protobuf:"bytes,11,rep,name=calls,proto3" json:"calls,omitempty"`
+	Calls []*LedgerCall `protobuf:"bytes,11,rep,name=calls,proto3" json:"calls,omitempty"`
+	// How many cards were entered: the newest one's ID counts them.
+	CardCount     int64 `protobuf:"varint,12,opt,name=card_count,json=cardCount,proto3" json:"card_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -214,6 +216,13 @@ func (x *Ledger) GetCalls() []*LedgerCall {
 		return x.Calls
 	}
 	return nil
+}
+
+func (x *Ledger) GetCardCount() int64 {
+	if x != nil {
+		return x.CardCount
+	}
+	return 0
 }
 
 // LedgerSubscription is a subscription of the built-in payment provider.
@@ -369,7 +378,11 @@ type LedgerInvoice struct {
 	// Whether its payment waits for the customer.
 	Waits bool `protobuf:"varint,11,opt,name=waits,proto3" json:"waits,omitempty"`
 	// Why the last payment failed.
-	Failure       string `protobuf:"bytes,12,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure string `protobuf:"bytes,12,opt,name=failure,proto3" json:"failure,omitempty"`
+	// Whom it is made out to, as it was when it was made.
+	Details *v1.Billing `protobuf:"bytes,13,opt,name=details,proto3" json:"details,omitempty"`
+	// Where it was sent then.
+	Email         string `protobuf:"bytes,14,opt,name=email,proto3" json:"email,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -484,6 +497,20 @@ func (x *LedgerInvoice) GetWaits() bool {
 func (x *LedgerInvoice) GetFailure() string {
 	if x != nil {
 		return x.Failure
+	}
+	return ""
+}
+
+func (x *LedgerInvoice) GetDetails() *v1.Billing {
+	if x != nil {
+		return x.Details
+	}
+	return nil
+}
+
+func (x *LedgerInvoice) GetEmail() string {
+	if x != nil {
+		return x.Email
 	}
 	return ""
 }
@@ -674,7 +701,7 @@ var File_breakwater_store_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_breakwater_store_v1_ledger_proto_rawDesc = "" +
 	"\n" +
-	" breakwater/store/v1/ledger.proto\x12\x13breakwater.store.v1\x1a\x1bbreakwater/v1/billing.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x04\n" +
+	" breakwater/store/v1/ledger.proto\x12\x13breakwater.store.v1\x1a\x1bbreakwater/v1/billing.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x04\n" +
 	"\x06Ledger\x12\x1a\n" +
 	"\bcustomer\x18\x01 \x01(\tR\bcustomer\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x18\n" +
@@ -687,7 +714,9 @@ const file_breakwater_store_v1_ledger_proto_rawDesc = "" +
 	"\x12subscription_count\x18\t \x01(\x03R\x11subscriptionCount\x12#\n" +
 	"\rinvoice_count\x18\n" +
 	" \x01(\x03R\finvoiceCount\x125\n" +
-	"\x05calls\x18\v \x03(\v2\x1f.breakwater.store.v1.LedgerCallR\x05calls\"B\n" +
+	"\x05calls\x18\v \x03(\v2\x1f.breakwater.store.v1.LedgerCallR\x05calls\x12\x1d\n" +
+	"\n" +
+	"card_count\x18\f \x01(\x03R\tcardCount\"B\n" +
 	"\x04Card\x12\x14\n" +
 	"\x10CARD_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aACCEPTS\x10\x01\x12\f\n" +
@@ -714,7 +743,7 @@ const file_breakwater_store_v1_ledger_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a:\n" +
 	"\fPendingEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xea\x03\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xb2\x04\n" +
 	"\rLedgerInvoice\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12\"\n" +
 	"\fsubscription\x18\x02 \x01(\tR\fsubscription\x12\x16\n" +
@@ -729,7 +758,9 @@ const file_breakwater_store_v1_ledger_proto_rawDesc = "" +
 	"\tnext_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bnextTime\x12\x14\n" +
 	"\x05waits\x18\v \x01(\bR\x05waits\x12\x18\n" +
-	"\afailure\x18\f \x01(\tR\afailure\"\x86\x02\n" +
+	"\afailure\x18\f \x01(\tR\afailure\x120\n" +
+	"\adetails\x18\r \x01(\v2\x16.breakwater.v1.BillingR\adetails\x12\x14\n" +
+	"\x05email\x18\x0e \x01(\tR\x05email\"\x86\x02\n" +
 	"\n" +
 	"LedgerLine\x12 \n" +
 	"\vdescription\x18\x01 \x01(\tR\vdescription\x12\x12\n" +
@@ -789,14 +820,15 @@ var file_breakwater_store_v1_ledger_proto_depIdxs = []int32{
 	9,  // 10: breakwater.store.v1.LedgerInvoice.pay_time:type_name -> google.protobuf.Timestamp
 	4,  // 11: breakwater.store.v1.LedgerInvoice.lines:type_name -> breakwater.store.v1.LedgerLine
 	9,  // 12: breakwater.store.v1.LedgerInvoice.next_time:type_name -> google.protobuf.Timestamp
-	9,  // 13: breakwater.store.v1.LedgerLine.start_time:type_name -> google.protobuf.Timestamp
-	9,  // 14: breakwater.store.v1.LedgerLine.end_time:type_name -> google.protobuf.Timestamp
-	9,  // 15: breakwater.store.v1.LedgerCall.time:type_name -> google.protobuf.Timestamp
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	8,  // 13: breakwater.store.v1.LedgerInvoice.details:type_name -> breakwater.v1.Billing
+	9,  // 14: breakwater.store.v1.LedgerLine.start_time:type_name -> google.protobuf.Timestamp
+	9,  // 15: breakwater.store.v1.LedgerLine.end_time:type_name -> google.protobuf.Timestamp
+	9,  // 16: breakwater.store.v1.LedgerCall.time:type_name -> google.protobuf.Timestamp
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_store_v1_ledger_proto_init() }
