@@ -9,8 +9,8 @@
 //
 // An item is the state of its work, not a message: putting it again under the same ID while
 // it waits or runs touches it, and it is then done (again) after the touch. Items of one ID
-// never run at the same time; items of different IDs run in no order, a bounded number at a
-// time.
+// never run at the same time; items of different IDs run in no order, a bounded number of each
+// kind at a time, so that no kind waits for another: mail goes out while payments hang.
 //
 //	WAITING --- due ---> handler --- nil --------> gone
 //	   ^                  |  |  \--- [After](t) --> WAITING until t

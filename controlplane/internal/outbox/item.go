@@ -3,6 +3,7 @@ package outbox
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -84,11 +85,15 @@ func settle(item *storev1.OutboxItem, outcome error, now time.Time, pause func(a
 		return false
 	}
 	item.Attempts++
-	item.LastError = outcome.Error()
-	if len(item.GetLastError()) > maxError {
-		item.LastError = item.GetLastError()[:maxError]
-	}
+	item.LastError = lastError(outcome)
 	item.Dead = errors.As(outcome, &dead) || now.Sub(item.GetCreateTime().AsTime()) > giveUp
 	item.NextTime = timestamppb.New(now.Add(pause(int(item.GetAttempts()))))
 	return false
+}
+
+// lastError is what is kept of an error. What others answer, such as mail servers, may be in
+// any encoding, and only UTF-8 can be stored.
+func lastError(err error) string {
+	text := err.Error()
+	return strings.ToValidUTF8(text[:min(len(text), maxError)], "\uFFFD")
 }

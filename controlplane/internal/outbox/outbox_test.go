@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -49,6 +50,13 @@ func start(t *testing.T, handler outbox.Handler) *world {
 	go func() { defer close(done); _ = cache.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
 	w.lead(t.Context())
+	work := func(ctx context.Context, item outbox.Item) error {
+		w.mu.Lock()
+		w.runs = append(w.runs, item)
+		handler := w.handler
+		w.mu.Unlock()
+		return handler(ctx, item)
+	}
 	w.worker = outbox.New(outbox.Config{
 		Store: w.store, Feed: cache, Clock: clk, Logger: slog.New(slog.DiscardHandler), Rand: func() float64 { return 0 },
 		Fence: func() (registry.Compare, bool) {
@@ -56,13 +64,7 @@ func start(t *testing.T, handler outbox.Handler) *world {
 			defer w.mu.Unlock()
 			return w.fence, w.leads
 		},
-		Handlers: map[string]outbox.Handler{"test": func(ctx context.Context, item outbox.Item) error {
-			w.mu.Lock()
-			w.runs = append(w.runs, item)
-			handler := w.handler
-			w.mu.Unlock()
-			return handler(ctx, item)
-		}},
+		Handlers: map[string]outbox.Handler{"test": work, "other": work},
 	})
 	return w
 }
@@ -163,6 +165,51 @@ func TestPauses(t *testing.T) {
 			t.Errorf("attempt %d: due too soon", attempt+2)
 		}
 		w.clock.Advance(time.Nanosecond)
+	}
+}
+
+// TestForeignText: what others answer is stored, whatever its encoding.
+func TestForeignText(t *testing.T) {
+	for name, text := range map[string]string{
+		"another encoding": "550 Empf\xe4nger unbekannt",
+		"cut in a letter":  strings.Repeat("a", 999) + "é",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, func(context.Context, outbox.Item) error { return outbox.Dead(errors.New(text)) })
+			w.put("a", "test")
+			w.due()
+			if item := w.item("a"); !item.GetDead() || item.GetAttempts() != 1 || !strings.HasPrefix(item.GetLastError(), text[:8]) {
+				t.Errorf("%v", item)
+			}
+		})
+	}
+}
+
+// TestKindsDoNotWait: work of a kind is done while more of another kind hangs than is worked
+// on at a time.
+func TestKindsDoNotWait(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan string, 1)
+	w := start(t, func(ctx context.Context, item outbox.Item) error {
+		if strings.HasPrefix(item.ID, "hangs") {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		done <- item.ID
+		return nil
+	})
+	for i := range 40 {
+		w.put(fmt.Sprint("hangs", i), "test")
+	}
+	w.put("goes", "other")
+	ended := make(chan error, 1)
+	go func() { ended <- w.worker.Run(ctx) }()
+	if id := <-done; id != "goes" {
+		t.Error(id)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jonboulle/clockwork"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
@@ -39,7 +43,8 @@ type Config struct {
 	Logger   *slog.Logger
 	// Rand gives numbers from 0 up to 1, for jitter. It is called concurrently.
 	Rand func() float64
-	// Concurrency is how many items are worked on at a time; 16 if zero.
+	// Concurrency is how many items of a kind are worked on at a time; 16 if zero. One kind
+	// never waits for another.
 	Concurrency int
 	// Limit bounds one handling of an item; 2 minutes if zero.
 	Limit time.Duration
@@ -49,8 +54,10 @@ type Config struct {
 
 // Worker does the work of the outbox. Its methods may be called concurrently.
 type Worker struct {
-	cfg    Config
-	agenda *agenda.Agenda
+	cfg Config
+	// agendas are one for every kind, and one for what is of none.
+	agendas []*agenda.Agenda
+	handled atomic.Int64
 }
 
 // New makes a Worker.
@@ -65,27 +72,54 @@ func New(cfg Config) *Worker {
 		cfg.GiveUp = 72 * time.Hour
 	}
 	w := &Worker{cfg: cfg}
-	w.agenda = agenda.New(agenda.Config{
-		Name: "outbox", Feed: cfg.Feed, Prefix: resource.OutboxPrefix, When: when, Work: w.work,
-		Clock: cfg.Clock, Logger: cfg.Logger, Concurrency: cfg.Concurrency,
-	})
+	kinds := append(slices.Sorted(maps.Keys(cfg.Handlers)), "")
+	for _, kind := range kinds {
+		w.agendas = append(w.agendas, agenda.New(agenda.Config{
+			Name: strings.TrimSuffix("outbox "+kind, " "), Feed: cfg.Feed, Prefix: resource.OutboxPrefix,
+			When: w.when(kind), Work: w.work,
+			Clock: cfg.Clock, Logger: cfg.Logger, Concurrency: cfg.Concurrency,
+		}))
+	}
 	return w
 }
 
 // Run does what is due until ctx ends, and waits for what it began.
-func (w *Worker) Run(ctx context.Context) error { return w.agenda.Run(ctx) }
+func (w *Worker) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, a := range w.agendas {
+		g.Go(func() error { return a.Run(ctx) })
+	}
+	return g.Wait()
+}
 
 // RunDue does everything that is due at the clock's now, also what becomes due by that, and
 // returns when it is done. What failed is tried again later and is no error.
-func (w *Worker) RunDue(ctx context.Context) error { return w.agenda.RunDue(ctx) }
-
-// when is when an item is due.
-func when(kv registry.KV) (time.Time, bool, error) {
-	item := &storev1.OutboxItem{}
-	if err := proto.Unmarshal(kv.Value, item); err != nil {
-		return time.Time{}, false, fmt.Errorf("outbox: %s: %w", kv.Key, err)
+func (w *Worker) RunDue(ctx context.Context) error {
+	var failed error
+	for {
+		before := w.handled.Load()
+		for _, a := range w.agendas {
+			failed = errors.Join(failed, a.RunDue(ctx))
+		}
+		if failed != nil || w.handled.Load() == before {
+			return failed
+		}
 	}
-	return item.GetNextTime().AsTime(), !item.GetDead(), nil
+}
+
+// when says when an item of a kind is due; of none, where nobody does work of its kind.
+func (w *Worker) when(kind string) func(kv registry.KV) (time.Time, bool, error) {
+	return func(kv registry.KV) (time.Time, bool, error) {
+		item := &storev1.OutboxItem{}
+		if err := proto.Unmarshal(kv.Value, item); err != nil {
+			return time.Time{}, false, fmt.Errorf("outbox: %s: %w", kv.Key, err)
+		}
+		of := item.GetKind()
+		if w.cfg.Handlers[of] == nil {
+			of = ""
+		}
+		return item.GetNextTime().AsTime(), of == kind && !item.GetDead(), nil
+	}
 }
 
 // work does an item that is due and stores what became of it.
@@ -108,6 +142,7 @@ func (w *Worker) work(ctx context.Context, key string) error {
 	if !leads {
 		return errNotLeading
 	}
+	w.handled.Add(1)
 	outcome := w.handle(ctx, strings.TrimPrefix(key, resource.OutboxPrefix), item)
 	if ctx.Err() != nil {
 		return ctx.Err() // What an interrupted handler says means nothing.
