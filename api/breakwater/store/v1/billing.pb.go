@@ -68,8 +68,10 @@ type BillingRecord struct {
 	Strays []string `protobuf:"bytes,19,rep,name=strays,proto3" json:"strays,omitempty"`
 	// Why the provider refused the details; empty where it has them.
 	DetailsFailure string `protobuf:"bytes,20,opt,name=details_failure,json=detailsFailure,proto3" json:"details_failure,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Whether the account is deleted: no site's plan is restored before it is back.
+	Closed        bool `protobuf:"varint,21,opt,name=closed,proto3" json:"closed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BillingRecord) Reset() {
@@ -242,6 +244,13 @@ func (x *BillingRecord) GetDetailsFailure() string {
 	return ""
 }
 
+func (x *BillingRecord) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
 // SiteSubscription is what one site pays for.
 type SiteSubscription struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -260,7 +269,10 @@ type SiteSubscription struct {
 	EntitledPlan string `protobuf:"bytes,6,opt,name=entitled_plan,json=entitledPlan,proto3" json:"entitled_plan,omitempty"`
 	// The ID of the plan that the next renewal was to bill before the site, or its account, was
 	// deleted or its domain lost; empty where the owner decided since, or nothing of that was.
-	RestorePlan   string `protobuf:"bytes,7,opt,name=restore_plan,json=restorePlan,proto3" json:"restore_plan,omitempty"`
+	RestorePlan string `protobuf:"bytes,7,opt,name=restore_plan,json=restorePlan,proto3" json:"restore_plan,omitempty"`
+	// Whether the site itself is deleted, or its domain lost: then its plan is not restored with
+	// the account.
+	Gone          bool `protobuf:"varint,8,opt,name=gone,proto3" json:"gone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -344,6 +356,13 @@ func (x *SiteSubscription) GetRestorePlan() string {
 	return ""
 }
 
+func (x *SiteSubscription) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
+}
+
 // Move is a change that moves money: one site goes to a dearer plan.
 type Move struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -371,7 +390,9 @@ type Move struct {
 	Invoice string `protobuf:"bytes,11,opt,name=invoice,proto3" json:"invoice,omitempty"`
 	// What the customer must do.
 	ActionUrl string `protobuf:"bytes,12,opt,name=action_url,json=actionUrl,proto3" json:"action_url,omitempty"`
-	// The client secret for what the customer must do.
+	// Not used any more: secrets of the provider are asked for where they are shown.
+	//
+	// Deprecated: Marked as deprecated in breakwater/store/v1/billing.proto.
 	ActionSecret string `protobuf:"bytes,13,opt,name=action_secret,json=actionSecret,proto3" json:"action_secret,omitempty"`
 	// When it is given up if it is not paid.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
@@ -505,6 +526,7 @@ func (x *Move) GetActionUrl() string {
 	return ""
 }
 
+// Deprecated: Marked as deprecated in breakwater/store/v1/billing.proto.
 func (x *Move) GetActionSecret() string {
 	if x != nil {
 		return x.ActionSecret
@@ -813,7 +835,9 @@ type Standing struct {
 	WriteOffTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=write_off_time,json=writeOffTime,proto3" json:"write_off_time,omitempty"`
 	// How many reminders were sent.
 	Reminders int32 `protobuf:"varint,6,opt,name=reminders,proto3" json:"reminders,omitempty"`
-	// Whether the overdue invoice is to be paid at once, as after a change of card.
+	// Not used any more: tried_method tells whether the overdue invoice is to be paid at once.
+	//
+	// Deprecated: Marked as deprecated in breakwater/store/v1/billing.proto.
 	Pay bool `protobuf:"varint,7,opt,name=pay,proto3" json:"pay,omitempty"`
 	// Whether the debt was written off; what is left is to tell the provider.
 	WrittenOff bool `protobuf:"varint,8,opt,name=written_off,json=writtenOff,proto3" json:"written_off,omitempty"`
@@ -895,6 +919,7 @@ func (x *Standing) GetReminders() int32 {
 	return 0
 }
 
+// Deprecated: Marked as deprecated in breakwater/store/v1/billing.proto.
 func (x *Standing) GetPay() bool {
 	if x != nil {
 		return x.Pay
@@ -1213,7 +1238,7 @@ var File_breakwater_store_v1_billing_proto protoreflect.FileDescriptor
 
 const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\n" +
-	"!breakwater/store/v1/billing.proto\x12\x13breakwater.store.v1\x1a\x1bbreakwater/v1/billing.proto\x1a\x1bbreakwater/v1/threats.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\a\n" +
+	"!breakwater/store/v1/billing.proto\x12\x13breakwater.store.v1\x1a\x1bbreakwater/v1/billing.proto\x1a\x1bbreakwater/v1/threats.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\a\n" +
 	"\rBillingRecord\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x120\n" +
 	"\adetails\x18\x02 \x01(\v2\x16.breakwater.v1.BillingR\adetails\x12%\n" +
@@ -1237,11 +1262,12 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\x05asked\x18\x11 \x01(\x03R\x05asked\x12\x14\n" +
 	"\x05calls\x18\x12 \x01(\x03R\x05calls\x12\x16\n" +
 	"\x06strays\x18\x13 \x03(\tR\x06strays\x12'\n" +
-	"\x0fdetails_failure\x18\x14 \x01(\tR\x0edetailsFailure\x1a_\n" +
+	"\x0fdetails_failure\x18\x14 \x01(\tR\x0edetailsFailure\x12\x16\n" +
+	"\x06closed\x18\x15 \x01(\bR\x06closed\x1a_\n" +
 	"\n" +
 	"SitesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12;\n" +
-	"\x05value\x18\x02 \x01(\v2%.breakwater.store.v1.SiteSubscriptionR\x05value:\x028\x01\"\x81\x02\n" +
+	"\x05value\x18\x02 \x01(\v2%.breakwater.store.v1.SiteSubscriptionR\x05value:\x028\x01\"\x95\x02\n" +
 	"\x10SiteSubscription\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\tR\x04plan\x12\x1b\n" +
 	"\tnext_plan\x18\x02 \x01(\tR\bnextPlan\x127\n" +
@@ -1249,7 +1275,8 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\afailure\x18\x04 \x01(\tR\afailure\x12!\n" +
 	"\frenewal_plan\x18\x05 \x01(\tR\vrenewalPlan\x12#\n" +
 	"\rentitled_plan\x18\x06 \x01(\tR\fentitledPlan\x12!\n" +
-	"\frestore_plan\x18\a \x01(\tR\vrestorePlan\"\xb5\x06\n" +
+	"\frestore_plan\x18\a \x01(\tR\vrestorePlan\x12\x12\n" +
+	"\x04gone\x18\b \x01(\bR\x04gone\"\xb9\x06\n" +
 	"\x04Move\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12\x12\n" +
@@ -1265,8 +1292,8 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	" \x01(\bR\tsubmitted\x12\x18\n" +
 	"\ainvoice\x18\v \x01(\tR\ainvoice\x12\x1d\n" +
 	"\n" +
-	"action_url\x18\f \x01(\tR\tactionUrl\x12#\n" +
-	"\raction_secret\x18\r \x01(\tR\factionSecret\x12;\n" +
+	"action_url\x18\f \x01(\tR\tactionUrl\x12'\n" +
+	"\raction_secret\x18\r \x01(\tB\x02\x18\x01R\factionSecret\x12;\n" +
 	"\vexpire_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x18\n" +
 	"\aabandon\x18\x0f \x01(\bR\aabandon\x12\x18\n" +
@@ -1309,7 +1336,7 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"\x11payment_method_id\x18\x0e \x01(\tR\x0fpaymentMethodId\x1a=\n" +
 	"\x0fQuantitiesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x8b\x03\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x8f\x03\n" +
 	"\bStanding\x125\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1f.breakwater.v1.Billing.StandingR\x05state\x12\x18\n" +
 	"\ainvoice\x18\x02 \x01(\tR\ainvoice\x129\n" +
@@ -1317,8 +1344,8 @@ const file_breakwater_store_v1_billing_proto_rawDesc = "" +
 	"since_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tsinceTime\x12=\n" +
 	"\fdegrade_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vdegradeTime\x12@\n" +
 	"\x0ewrite_off_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\fwriteOffTime\x12\x1c\n" +
-	"\treminders\x18\x06 \x01(\x05R\treminders\x12\x10\n" +
-	"\x03pay\x18\a \x01(\bR\x03pay\x12\x1f\n" +
+	"\treminders\x18\x06 \x01(\x05R\treminders\x12\x14\n" +
+	"\x03pay\x18\a \x01(\bB\x02\x18\x01R\x03pay\x12\x1f\n" +
 	"\vwritten_off\x18\b \x01(\bR\n" +
 	"writtenOff\x12!\n" +
 	"\ftried_method\x18\t \x01(\tR\vtriedMethod\"\xa6\x01\n" +

@@ -382,7 +382,9 @@ type LedgerInvoice struct {
 	// Whom it is made out to, as it was when it was made.
 	Details *v1.Billing `protobuf:"bytes,13,opt,name=details,proto3" json:"details,omitempty"`
 	// Where it was sent then.
-	Email         string `protobuf:"bytes,14,opt,name=email,proto3" json:"email,omitempty"`
+	Email string `protobuf:"bytes,14,opt,name=email,proto3" json:"email,omitempty"`
+	// The card with which its payment was tried last, by what card_count was when it was entered.
+	TriedCard     int64 `protobuf:"varint,15,opt,name=tried_card,json=triedCard,proto3" json:"tried_card,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -513,6 +515,13 @@ func (x *LedgerInvoice) GetEmail() string {
 		return x.Email
 	}
 	return ""
+}
+
+func (x *LedgerInvoice) GetTriedCard() int64 {
+	if x != nil {
+		return x.TriedCard
+	}
+	return 0
 }
 
 // LedgerLine is one line of an invoice.
@@ -743,7 +752,7 @@ const file_breakwater_store_v1_ledger_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a:\n" +
 	"\fPendingEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xb2\x04\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xd1\x04\n" +
 	"\rLedgerInvoice\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12\"\n" +
 	"\fsubscription\x18\x02 \x01(\tR\fsubscription\x12\x16\n" +
@@ -760,7 +769,9 @@ const file_breakwater_store_v1_ledger_proto_rawDesc = "" +
 	"\x05waits\x18\v \x01(\bR\x05waits\x12\x18\n" +
 	"\afailure\x18\f \x01(\tR\afailure\x120\n" +
 	"\adetails\x18\r \x01(\v2\x16.breakwater.v1.BillingR\adetails\x12\x14\n" +
-	"\x05email\x18\x0e \x01(\tR\x05email\"\x86\x02\n" +
+	"\x05email\x18\x0e \x01(\tR\x05email\x12\x1d\n" +
+	"\n" +
+	"tried_card\x18\x0f \x01(\x03R\ttriedCard\"\x86\x02\n" +
 	"\n" +
 	"LedgerLine\x12 \n" +
 	"\vdescription\x18\x01 \x01(\tR\vdescription\x12\x12\n" +
