@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
-	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 )
 
 // answer is what a call brought.
@@ -70,12 +69,7 @@ func (r *rules) answered(tx Tx, op operation, req request, a answer) error {
 		tx.Audit(billingResource, "the payment provider knows the account now")
 	case opUpdateCustomer:
 		rec.SentDetails = req.DetailsNumber
-	case opPay:
-		if rec.GetStanding().GetInvoice() == req.Invoice && a.invoice.state() != breakwaterv1.Invoice_PAID {
-			rec.Standing.Pay = false
-		}
-		rec.Refetch = true
-	case opVoid, opUncollectible:
+	case opPay, opVoid, opUncollectible:
 		rec.Refetch = true
 	case opCancel:
 		rec.Strays = slices.DeleteFunc(rec.GetStrays(), func(id string) bool { return id == req.Subscription })
@@ -104,8 +98,6 @@ func (r *rules) declined(tx Tx, op operation, e *PaymentError) error {
 		return r.failed(tx, "")
 	case op == opPay && m.GetSubmitted() && m.GetSubscription() == "":
 		m.Failure = e.Message
-	case rec.GetStanding() != nil:
-		rec.Standing.Pay = false
 	}
 	return nil
 }
@@ -124,9 +116,6 @@ func (r *rules) refused(tx Tx, op operation, req request) error {
 	case opPay:
 		if m.GetInvoice() == req.Invoice {
 			m.Failure = text
-		}
-		if rec.GetStanding() != nil {
-			rec.Standing.Pay = false
 		}
 	case opCreateCustomer:
 		rec.NeedCustomer = false

@@ -60,7 +60,7 @@ func (r *rules) dunning(rec *storev1.BillingRecord, now time.Time) step {
 		return step{action: begin, operation: opUncollectible, subject: st.GetInvoice()}
 	case st.GetWrittenOff():
 		return step{action: closeDebt}
-	case st.GetPay() && st.GetInvoice() != "":
+	case st.GetInvoice() != "" && untried(rec):
 		return step{action: begin, operation: opPay, subject: st.GetInvoice()}
 	case !due(harshAt(rec), now):
 	case state == breakwaterv1.Billing_PAST_DUE:
@@ -69,6 +69,14 @@ func (r *rules) dunning(rec *storev1.BillingRecord, now time.Time) step {
 		return step{action: writeOffDebt}
 	}
 	return step{}
+}
+
+// untried says that there is a card with which the overdue invoice was not tried yet. One try for
+// each card that is entered: whatever came of it, the card is a tried one from the moment on at
+// which the call begins.
+func untried(rec *storev1.BillingRecord) bool {
+	card := rec.GetSeen().GetPaymentMethodId()
+	return card != "" && card != rec.GetStanding().GetTriedMethod()
 }
 
 // judge sets the standing by what is known of the renewals' invoices. complete says that all
@@ -98,13 +106,16 @@ func (r *rules) judge(tx Tx, overdue *Invoice, complete bool) error {
 			DegradeTime:  stamp(degradeAt),
 			WriteOffTime: stamp(degradeAt.Add(r.writeOff)),
 			Reminders:    toldPastDue,
+			TriedMethod:  overdue.FailedMethodID,
 		}
 		tx.Audit(billingResource, fmt.Sprintf("the renewal's invoice is not paid; everything holds until %s", day(degradeAt)))
 		return tx.Mail(overdue.ID+"-overdue", "Your payment did not go through", fmt.Sprintf(
 			"Your card could not be charged for the monthly invoice%s. Everything stays as it is until %s: please enter another card, or pay the invoice, before then.\n%s",
 			numbered(overdue), day(degradeAt), page(overdue)))
 	}
-	rec.Standing.Invoice = overdue.ID
+	if st.GetInvoice() != overdue.ID {
+		st.Invoice, st.TriedMethod = overdue.ID, overdue.FailedMethodID
+	}
 	return nil
 }
 

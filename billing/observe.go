@@ -44,18 +44,20 @@ func (r *rules) observeCustomer(tx Tx, s *snapshot) error {
 			return err
 		}
 		rec.Customer, rec.SentDetails, rec.Strays, rec.Credits, rec.Standing = "", 0, nil, nil, nil
-		rec.Seen.PaymentMethod, rec.Seen.Balance = nil, 0
+		rec.Seen.PaymentMethod, rec.Seen.PaymentMethodId, rec.Seen.Balance = nil, "", 0
 		return nil
 	}
 	if s.customer == nil {
 		return nil
 	}
-	if rec.GetStanding() != nil && s.customer.PaymentMethod != nil &&
-		!proto.Equal(s.customer.PaymentMethod, rec.GetSeen().GetPaymentMethod()) {
-		rec.Standing.Pay = true
+	seen := rec.GetSeen()
+	if rec.GetStanding() != nil && s.customer.PaymentMethodID == seen.GetPaymentMethodId() &&
+		!proto.Equal(s.customer.PaymentMethod, seen.GetPaymentMethod()) {
+		rec.Standing.TriedMethod = "" // The same card, renewed by its bank.
 	}
-	rec.Seen.PaymentMethod, rec.Seen.Balance = s.customer.PaymentMethod, s.customer.Balance
-	rec.Seen.CustomerTime = stamp(s.time)
+	seen.PaymentMethod, seen.PaymentMethodId = s.customer.PaymentMethod, s.customer.PaymentMethodID
+	seen.Balance = s.customer.Balance
+	seen.CustomerTime = stamp(s.time)
 	r.settleCredits(tx, invoicedSince(rec, s))
 	return nil
 }
@@ -122,13 +124,14 @@ func (r *rules) adopt(tx Tx, sub *Subscription) {
 	rec := tx.Record()
 	rec.Subscription = sub.ID
 	rec.Seen = &storev1.Observation{
-		Time:          rec.GetSeen().GetTime(),
-		Status:        string(sub.Status),
-		PeriodStart:   stamp(sub.PeriodStart),
-		PeriodEnd:     stamp(sub.PeriodEnd),
-		PaymentMethod: rec.GetSeen().GetPaymentMethod(),
-		Balance:       rec.GetSeen().GetBalance(),
-		CustomerTime:  rec.GetSeen().GetCustomerTime(),
+		Time:            rec.GetSeen().GetTime(),
+		Status:          string(sub.Status),
+		PeriodStart:     stamp(sub.PeriodStart),
+		PeriodEnd:       stamp(sub.PeriodEnd),
+		PaymentMethod:   rec.GetSeen().GetPaymentMethod(),
+		PaymentMethodId: rec.GetSeen().GetPaymentMethodId(),
+		Balance:         rec.GetSeen().GetBalance(),
+		CustomerTime:    rec.GetSeen().GetCustomerTime(),
 	}
 	if m := rec.GetMove(); m != nil && m.GetSubscription() == "" && same(sub.Quantities, m.GetAfter()) {
 		m.Submitted = true

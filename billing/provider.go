@@ -241,8 +241,8 @@ type Invoice struct {
 	Action *Action
 	// Failure is why the last payment failed; empty where none did.
 	Failure string
-	// FailedMethodID is the payment method that was tried then; empty where none did, or where
-	// that is not known.
+	// FailedMethodID is the payment method that was tried then, or that waits for the customer;
+	// empty where neither is so, or where that is not known.
 	FailedMethodID string
 	// HostedURL and PDFURL are where it can be paid and fetched; empty for nowhere.
 	HostedURL, PDFURL string

@@ -81,6 +81,9 @@ func (r *rules) begin(tx Tx, s step) error {
 			thing = m.GetId()
 			m.Tried = m.GetTried() || s.operation == opPay
 		}
+		if st := rec.GetStanding(); st.GetInvoice() == s.subject && s.operation == opPay {
+			st.TriedMethod = rec.GetSeen().GetPaymentMethodId()
+		}
 	case opCredit:
 		for _, c := range rec.GetCredits() {
 			if c.GetId() == s.subject {

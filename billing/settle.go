@@ -156,6 +156,9 @@ func (r *rules) forget(rec *storev1.BillingRecord) {
 		if m := rec.GetMove(); m != nil && err == nil && m.GetInvoice() == req.Invoice {
 			m.Tried = false
 		}
+		if st := rec.GetStanding(); st != nil && err == nil && st.GetInvoice() == req.Invoice {
+			st.TriedMethod = ""
+		}
 	case opQuantities, opCancelAtPeriodEnd:
 		// It may have been done: what it told of falls that were taken back since counts, if the
 		// renewal turns out to lack them.

@@ -21,6 +21,8 @@ type till struct {
 	clock     clockwork.Clock
 	plans     *Plans
 	card      string // accept, decline, action or none.
+	entered   int    // Tells cards apart that behave the same.
+	digits    string // The card's last four; by what it does where empty.
 	customers map[string]*Customer
 	subs      []*tillSub
 	invoices  []*Invoice
@@ -201,7 +203,7 @@ func (p *till) finalize(i *Invoice) {
 // attempt charges the card.
 func (p *till) attempt(s *tillSub, i *Invoice) {
 	i.Attempts++
-	i.Action, i.Failure = nil, ""
+	i.Action, i.Failure, i.FailedMethodID = nil, "", p.cardID()
 	switch {
 	case i.AmountDue == 0 || p.card == "accept":
 		p.paid(s, i)
@@ -219,7 +221,7 @@ func (p *till) attempt(s *tillSub, i *Invoice) {
 func (p *till) paid(s *tillSub, i *Invoice) {
 	p.charges[i.ID]++
 	i.State, i.Paid, i.AmountPaid, i.AmountRemaining = breakwaterv1.Invoice_PAID, p.now(), i.AmountDue, 0
-	i.Action, i.Failure = nil, ""
+	i.Action, i.Failure, i.FailedMethodID = nil, "", ""
 	switch i.Reason {
 	case ReasonCreate:
 		s.Status = Active
@@ -305,13 +307,24 @@ func copyInvoice(i *Invoice) *Invoice {
 
 func (p *till) showCustomer(c *Customer) *Customer {
 	out := *c
-	out.PaymentMethod = nil
+	out.PaymentMethod, out.PaymentMethodID = nil, p.cardID()
 	if p.card != "none" {
 		out.PaymentMethod = &breakwaterv1.Billing_PaymentMethod{Type: "card", Brand: "visa", Last4: map[string]string{
 			"accept": "4242", "decline": "0341", "action": "3155",
 		}[p.card]}
+		if p.digits != "" {
+			out.PaymentMethod.Last4 = p.digits
+		}
 	}
 	return &out
+}
+
+// cardID is the card's ID; empty for none.
+func (p *till) cardID() string {
+	if p.card == "none" {
+		return ""
+	}
+	return fmt.Sprintf("pm_%s_%d", p.card, p.entered)
 }
 
 func (p *till) CreateCustomer(_ context.Context, key string, r CustomerRequest) (*Customer, error) {

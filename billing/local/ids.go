@@ -21,6 +21,9 @@ func subscriptionID(customer string, n int64) string { return childID("sub_", cu
 
 func invoiceID(customer string, n int64) string { return childID("in_", customer, n) }
 
+// cardID is the ID of the card that was entered as the n-th; each account begins with one, 0.
+func cardID(customer string, n int64) string { return childID("pm_", customer, n) }
+
 func childID(prefix, customer string, n int64) string {
 	return fmt.Sprintf("%s%s_%d", prefix, strings.TrimPrefix(customer, "cus_"), n)
 }

@@ -209,6 +209,9 @@ func (b *book) shownInvoice(inv *storev1.LedgerInvoice) *billing.Invoice {
 	if inv.GetNextTime() != nil {
 		out.NextAttempt = inv.GetNextTime().AsTime()
 	}
+	if inv.GetState() == breakwaterv1.Invoice_OPEN && inv.GetFailure() != "" {
+		out.FailedMethodID = cardID(b.ledger.GetCustomer(), inv.GetTriedCard())
+	}
 	if inv.GetWaits() {
 		out.Action = &billing.Action{URL: b.cfg.ConfirmURL, ClientSecret: out.ID + "_secret"}
 	}

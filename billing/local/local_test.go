@@ -304,6 +304,14 @@ func TestDunning(t *testing.T) {
 		t.Errorf("%+v, invoice %+v", s, s.Latest)
 	}
 	overdue := s.Latest.ID
+	tried, err := b.p.Customer(t.Context(), b.cus)
+	if err != nil || tried.PaymentMethodID == "" || s.Latest.FailedMethodID != tried.PaymentMethodID {
+		t.Errorf("tried with %q, not %+v: %v", s.Latest.FailedMethodID, tried, err)
+	}
+	b.card(storev1.Ledger_DECLINES)
+	if now, err := b.p.Customer(t.Context(), b.cus); err != nil || now.PaymentMethodID == tried.PaymentMethodID {
+		t.Errorf("a card that was entered again is %+v, %v", now, err)
+	}
 	b.to(2026, 4, 2) // The next renewal failed once so far.
 	b.card(storev1.Ledger_ACCEPTS)
 	if inv, err := b.p.PayInvoice(t.Context(), b.key(), overdue); err != nil || inv.State != breakwaterv1.Invoice_PAID {

@@ -44,6 +44,7 @@ func (p *Provider) SetCard(ctx context.Context, account string, card storev1.Led
 
 func (b *book) setCard(card storev1.Ledger_Card) error {
 	b.ledger.Card = card
+	b.ledger.CardCount++
 	s := b.current()
 	if s == nil || card != storev1.Ledger_ACCEPTS {
 		return nil
@@ -138,7 +139,8 @@ func (b *book) exists() error {
 
 func (b *book) shownCustomer() *billing.Customer {
 	return &billing.Customer{
-		ID: b.ledger.GetCustomer(), Account: b.ledger.GetAccount(), Balance: b.ledger.GetBalance(), PaymentMethod: b.card(),
+		ID: b.ledger.GetCustomer(), Account: b.ledger.GetAccount(), Balance: b.ledger.GetBalance(),
+		PaymentMethod: b.card(), PaymentMethodID: cardID(b.ledger.GetCustomer(), b.ledger.GetCardCount()),
 	}
 }
 

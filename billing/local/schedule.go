@@ -131,6 +131,7 @@ func (b *book) bill(s *storev1.LedgerSubscription, reason billing.Reason, lines 
 // attempt charges the card for an open invoice.
 func (b *book) attempt(s *storev1.LedgerSubscription, inv *storev1.LedgerInvoice) {
 	inv.Attempts++
+	inv.TriedCard = b.ledger.GetCardCount()
 	inv.Waits, inv.Failure, inv.NextTime = false, "", nil
 	switch b.ledger.GetCard() {
 	case storev1.Ledger_ACCEPTS:

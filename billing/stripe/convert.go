@@ -90,29 +90,37 @@ func asInvoice(i *stripego.Invoice) *billing.Invoice {
 		out.Lines = asLines(i.Lines.Data)
 	}
 	if out.State == breakwaterv1.Invoice_OPEN && i.PaymentIntent != nil {
-		out.Action, out.Failure = unpaid(i)
+		out.Action, out.Failure, out.FailedMethodID = unpaid(i)
 	}
 	return out
 }
 
 // unpaid says why an open invoice is not paid: the customer must do something, or a payment
-// failed.
-func unpaid(i *stripego.Invoice) (*billing.Action, string) {
+// failed; and with which payment method.
+func unpaid(i *stripego.Invoice) (action *billing.Action, failure, method string) {
 	intent := i.PaymentIntent
 	if intent.Status == stripego.PaymentIntentStatusRequiresAction {
-		action := &billing.Action{URL: i.HostedInvoiceURL, ClientSecret: intent.ClientSecret}
+		action = &billing.Action{URL: i.HostedInvoiceURL, ClientSecret: intent.ClientSecret}
 		if next := intent.NextAction; next != nil && next.RedirectToURL != nil && next.RedirectToURL.URL != "" {
 			action.URL = next.RedirectToURL.URL
 		}
-		return action, ""
+		return action, "", methodID(intent.PaymentMethod)
 	}
-	if failed := intent.LastPaymentError; failed != nil {
-		if failed.Msg != "" {
-			return nil, failed.Msg
-		}
-		return nil, string(failed.Code)
+	failed := intent.LastPaymentError
+	switch {
+	case failed == nil:
+		return nil, "", ""
+	case failed.Msg == "":
+		return nil, string(failed.Code), methodID(failed.PaymentMethod)
 	}
-	return nil, ""
+	return nil, failed.Msg, methodID(failed.PaymentMethod)
+}
+
+func methodID(m *stripego.PaymentMethod) string {
+	if m == nil {
+		return ""
+	}
+	return m.ID
 }
 
 func asLines(lines []*stripego.InvoiceLineItem) []billing.InvoiceLine {
@@ -137,6 +145,7 @@ func asCustomer(c *stripego.Customer) *billing.Customer {
 	out := &billing.Customer{ID: c.ID, Account: c.Metadata[accountKey], Balance: c.Balance}
 	if c.InvoiceSettings != nil && c.InvoiceSettings.DefaultPaymentMethod != nil {
 		out.PaymentMethod = asPaymentMethod(c.InvoiceSettings.DefaultPaymentMethod)
+		out.PaymentMethodID = c.InvoiceSettings.DefaultPaymentMethod.ID
 	}
 	return out
 }

@@ -23,13 +23,14 @@ func TestUnpaidInvoices(t *testing.T) {
 		text    string
 		action  *billing.Action
 		failure string
+		method  string
 	}{
 		"not tried":      {text: hosted},
 		"not expanded":   {text: hosted + `, "payment_intent": "pi_1"`},
 		"no card yet":    {text: hosted + `, "payment_intent": {"id": "pi_1", "status": "requires_payment_method"}`},
-		"declined":       {text: hosted + `, "payment_intent": {"id": "pi_1", "status": "requires_payment_method", "last_payment_error": {"code": "card_declined", "message": "Your card was declined."}}`, failure: "Your card was declined."},
+		"declined":       {text: hosted + `, "payment_intent": {"id": "pi_1", "status": "requires_payment_method", "last_payment_error": {"code": "card_declined", "message": "Your card was declined.", "payment_method": {"id": "pm_1"}}}`, failure: "Your card was declined.", method: "pm_1"},
 		"without words":  {text: hosted + `, "payment_intent": {"id": "pi_1", "status": "requires_payment_method", "last_payment_error": {"code": "card_declined"}}`, failure: "card_declined"},
-		"by Stripe.js":   {text: hosted + `, "payment_intent": {"id": "pi_1", "status": "requires_action", "client_secret": "cs", "next_action": {"type": "use_stripe_sdk"}}`, action: &billing.Action{URL: "https://invoice.example/1", ClientSecret: "cs"}},
+		"by Stripe.js":   {text: hosted + `, "payment_intent": {"id": "pi_1", "status": "requires_action", "payment_method": "pm_2", "client_secret": "cs", "next_action": {"type": "use_stripe_sdk"}}`, action: &billing.Action{URL: "https://invoice.example/1", ClientSecret: "cs"}, method: "pm_2"},
 		"by redirection": {text: hosted + `, "payment_intent": {"id": "pi_1", "status": "requires_action", "client_secret": "cs", "next_action": {"redirect_to_url": {"url": "https://bank.example"}}}`, action: &billing.Action{URL: "https://bank.example", ClientSecret: "cs"}},
 		"paid since":     {text: `"status": "paid", "payment_intent": {"id": "pi_1", "status": "succeeded", "last_payment_error": {"message": "Your card was declined."}}`},
 		"void since":     {text: `"status": "void", "payment_intent": {"id": "pi_1", "status": "requires_action", "client_secret": "cs"}`},
@@ -40,8 +41,8 @@ func TestUnpaidInvoices(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := asInvoice(i)
-			if (got.Action == nil) != (test.action == nil) || got.Action != nil && *got.Action != *test.action || got.Failure != test.failure {
-				t.Errorf("action %+v, failure %q", got.Action, got.Failure)
+			if (got.Action == nil) != (test.action == nil) || got.Action != nil && *got.Action != *test.action || got.Failure != test.failure || got.FailedMethodID != test.method {
+				t.Errorf("action %+v, failure %q of %q", got.Action, got.Failure, got.FailedMethodID)
 			}
 		})
 	}

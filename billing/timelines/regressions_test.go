@@ -198,3 +198,24 @@ func TestFallMadeSmallerAfterForgottenSync(t *testing.T) {
 		t.Errorf("the site is on %s", got.GetPlan())
 	}
 }
+
+// TestCardEnteredBeforeTheDeclineIsSeen: a renewal is declined while Stripe can't be reached, and
+// the customer enters another card with the same digits before it can be. It is charged at once.
+func TestCardEnteredBeforeTheDeclineIsSeen(t *testing.T) {
+	s := begin(t)
+	s.does("change", "s0.test", "pro")
+	s.settle("acme", true)
+	s.fake.SetBehaviour(s.customer("acme"), stripetest.Decline)
+	s.faulted = func(stripetest.Request) stripetest.Fault { return stripetest.Unavailable }
+	s.pass(31*24*time.Hour + 2*time.Hour)
+	if _, err := s.fake.AddCard(s.customer("acme"), stripetest.Card{}); err != nil {
+		t.Fatal(err)
+	}
+	s.faulted = nil
+	s.decide("acme", "asks", func(tx billing.Tx) error { return s.engine.Ask(tx, false) })
+	s.settle("acme", true)
+	if got := s.fake.Charged(s.customer("acme")); got != 2*2000 || s.record("acme").GetStanding() != nil {
+		t.Errorf("%d cents were charged: %v", got, s.record("acme").GetStanding())
+	}
+	s.ends()
+}

@@ -39,7 +39,7 @@ func (s *Server) attempt(i *invoice) *apiError {
 	e, action := m.decline(s.at)
 	switch {
 	case e != nil:
-		p.status, p.failure = intentNeedsMethod, e
+		p.status, p.failure, p.declined = intentNeedsMethod, e, m
 		s.emit("payment_intent.payment_failed", p.view())
 		s.emit("invoice.payment_failed", s.invoiceView(i))
 		answer := *e

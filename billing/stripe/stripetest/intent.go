@@ -20,6 +20,7 @@ type paymentIntent struct {
 	customer, invoice, method, status string
 	amount                            int64
 	failure                           *apiError
+	declined                          *paymentMethod // What failure is about.
 }
 
 func (p *paymentIntent) view() object {
@@ -47,6 +48,7 @@ func (p *paymentIntent) view() object {
 	if p.failure != nil {
 		v["last_payment_error"] = object{
 			"type": p.failure.kind, "code": p.failure.code, "decline_code": orNull(p.failure.decline), "message": p.failure.words,
+			"payment_method": p.declined.view(),
 		}
 	}
 	return v
@@ -87,7 +89,7 @@ func (s *Server) Confirm(invoiceID string) error {
 // FailAction lets the customer fail to confirm.
 func (s *Server) FailAction(invoiceID string) error {
 	return s.act(invoiceID, func(i *invoice, p *paymentIntent) {
-		p.status = intentNeedsMethod
+		p.status, p.declined = intentNeedsMethod, s.methods[p.method]
 		p.failure = &apiError{
 			status: 402, kind: "card_error", code: "payment_intent_authentication_failure",
 			words: "The provided PaymentMethod has failed authentication.",
