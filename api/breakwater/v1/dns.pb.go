@@ -335,6 +335,9 @@ type ListDnsRecordsResponse struct {
 	DnsRecords []*DnsRecord `protobuf:"bytes,1,rep,name=dns_records,json=dnsRecords,proto3" json:"dns_records,omitempty"`
 	// The token of the next page; empty on the last one.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Covers the whole zone. As If-Match of a create, an import or a batch it must still be
+	// the zone's.
+	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -379,6 +382,13 @@ func (x *ListDnsRecordsResponse) GetDnsRecords() []*DnsRecord {
 func (x *ListDnsRecordsResponse) GetNextPageToken() string {
 	if x != nil {
 		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListDnsRecordsResponse) GetEtag() string {
+	if x != nil {
+		return x.Etag
 	}
 	return ""
 }
@@ -741,7 +751,12 @@ type ImportDnsRecordsResponse struct {
 	// The lines that were left out, and why: the SOA and the apex NS records.
 	Ignored []string `protobuf:"bytes,3,rep,name=ignored,proto3" json:"ignored,omitempty"`
 	// The site's version that the change made.
-	Version       int64 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	Version int64 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	// The lines that were taken, but not as they stand, and how: a TTL out of range, the words
+	// of a TXT record without quotes.
+	Warnings []string `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// The zone's etag after the import.
+	Etag          string `protobuf:"bytes,6,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -804,6 +819,20 @@ func (x *ImportDnsRecordsResponse) GetVersion() int64 {
 	return 0
 }
 
+func (x *ImportDnsRecordsResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *ImportDnsRecordsResponse) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
 // The request of ExportDnsRecords.
 type ExportDnsRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -854,7 +883,9 @@ func (x *ExportDnsRecordsRequest) GetParent() string {
 type ExportDnsRecordsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The zone file.
-	ZoneFile      string `protobuf:"bytes,1,opt,name=zone_file,json=zoneFile,proto3" json:"zone_file,omitempty"`
+	ZoneFile string `protobuf:"bytes,1,opt,name=zone_file,json=zoneFile,proto3" json:"zone_file,omitempty"`
+	// The zone's etag, as ListDnsRecords answers it.
+	Etag          string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -892,6 +923,13 @@ func (*ExportDnsRecordsResponse) Descriptor() ([]byte, []int) {
 func (x *ExportDnsRecordsResponse) GetZoneFile() string {
 	if x != nil {
 		return x.ZoneFile
+	}
+	return ""
+}
+
+func (x *ExportDnsRecordsResponse) GetEtag() string {
+	if x != nil {
+		return x.Etag
 	}
 	return ""
 }
@@ -997,7 +1035,9 @@ type BatchDnsRecordsResponse struct {
 	// How many records were removed.
 	Deleted int32 `protobuf:"varint,3,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	// The site's version that the change made.
-	Version       int64 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	Version int64 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	// The zone's etag after the batch.
+	Etag          string `protobuf:"bytes,5,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1058,6 +1098,13 @@ func (x *BatchDnsRecordsResponse) GetVersion() int64 {
 		return x.Version
 	}
 	return 0
+}
+
+func (x *BatchDnsRecordsResponse) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
 }
 
 // The request of ScanDnsRecords.
@@ -1310,11 +1357,12 @@ const file_breakwater_v1_dns_proto_rawDesc = "" +
 	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\x12 \n" +
-	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"{\n" +
+	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"\x8f\x01\n" +
 	"\x16ListDnsRecordsResponse\x129\n" +
 	"\vdns_records\x18\x01 \x03(\v2\x18.breakwater.v1.DnsRecordR\n" +
 	"dnsRecords\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"T\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x12\n" +
+	"\x04etag\x18\x03 \x01(\tR\x04etag\"T\n" +
 	"\x13GetDnsRecordRequest\x12\x1b\n" +
 	"\x06parent\x18\x01 \x01(\tB\x03\xe0A\x02R\x06parent\x12 \n" +
 	"\trecord_id\x18\x02 \x01(\tB\x03\xe0A\x02R\brecordId\"\x9c\x02\n" +
@@ -1342,16 +1390,19 @@ const file_breakwater_v1_dns_proto_rawDesc = "" +
 	"\tzone_file\x18\x02 \x01(\tB\x0e\xe0A\x02\xbaH\br\x06\x10\x01(\x80\x80@R\bzoneFile\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x86\x01\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\xb6\x01\n" +
 	"\x18ImportDnsRecordsResponse\x12\x18\n" +
 	"\acreated\x18\x01 \x01(\x05R\acreated\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\x05R\tunchanged\x12\x18\n" +
 	"\aignored\x18\x03 \x03(\tR\aignored\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x03R\aversion\"6\n" +
+	"\aversion\x18\x04 \x01(\x03R\aversion\x12\x1a\n" +
+	"\bwarnings\x18\x05 \x03(\tR\bwarnings\x12\x12\n" +
+	"\x04etag\x18\x06 \x01(\tR\x04etag\"6\n" +
 	"\x17ExportDnsRecordsRequest\x12\x1b\n" +
-	"\x06parent\x18\x01 \x01(\tB\x03\xe0A\x02R\x06parent\"7\n" +
+	"\x06parent\x18\x01 \x01(\tB\x03\xe0A\x02R\x06parent\"K\n" +
 	"\x18ExportDnsRecordsResponse\x12\x1b\n" +
-	"\tzone_file\x18\x01 \x01(\tR\bzoneFile\"\xc9\x04\n" +
+	"\tzone_file\x18\x01 \x01(\tR\bzoneFile\x12\x12\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\"\xc9\x04\n" +
 	"\x16BatchDnsRecordsRequest\x12\x1b\n" +
 	"\x06parent\x18\x01 \x01(\tB\x03\xe0A\x02R\x06parent\x12=\n" +
 	"\acreates\x18\x02 \x03(\v2\x18.breakwater.v1.DnsRecordB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\acreates\x12Q\n" +
@@ -1368,12 +1419,13 @@ const file_breakwater_v1_dns_proto_rawDesc = "" +
 	"updateMask\x1a>\n" +
 	"\x06Delete\x12 \n" +
 	"\trecord_id\x18\x01 \x01(\tB\x03\xe0A\x02R\brecordId\x12\x12\n" +
-	"\x04etag\x18\x02 \x01(\tR\x04etag\"\xb5\x01\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\"\xc9\x01\n" +
 	"\x17BatchDnsRecordsResponse\x122\n" +
 	"\acreated\x18\x01 \x03(\v2\x18.breakwater.v1.DnsRecordR\acreated\x122\n" +
 	"\aupdated\x18\x02 \x03(\v2\x18.breakwater.v1.DnsRecordR\aupdated\x12\x18\n" +
 	"\adeleted\x18\x03 \x01(\x05R\adeleted\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x03R\aversion\"4\n" +
+	"\aversion\x18\x04 \x01(\x03R\aversion\x12\x12\n" +
+	"\x04etag\x18\x05 \x01(\tR\x04etag\"4\n" +
 	"\x15ScanDnsRecordsRequest\x12\x1b\n" +
 	"\x06parent\x18\x01 \x01(\tB\x03\xe0A\x02R\x06parent\"P\n" +
 	"\x16ScanDnsRecordsResponse\x126\n" +

@@ -55,7 +55,7 @@ type DnsServiceClient interface {
 	// BatchDnsRecords deletes, changes and adds records in one atomic step.
 	BatchDnsRecords(ctx context.Context, in *BatchDnsRecordsRequest, opts ...grpc.CallOption) (*BatchDnsRecordsResponse, error)
 	// ScanDnsRecords looks the domain up in today's DNS and proposes the records it finds;
-	// nothing is stored.
+	// nothing is stored. A scan asks for more than a hundred names, so a site has ten an hour.
 	ScanDnsRecords(ctx context.Context, in *ScanDnsRecordsRequest, opts ...grpc.CallOption) (*ScanDnsRecordsResponse, error)
 }
 
@@ -182,7 +182,7 @@ type DnsServiceServer interface {
 	// BatchDnsRecords deletes, changes and adds records in one atomic step.
 	BatchDnsRecords(context.Context, *BatchDnsRecordsRequest) (*BatchDnsRecordsResponse, error)
 	// ScanDnsRecords looks the domain up in today's DNS and proposes the records it finds;
-	// nothing is stored.
+	// nothing is stored. A scan asks for more than a hundred names, so a site has ten an hour.
 	ScanDnsRecords(context.Context, *ScanDnsRecordsRequest) (*ScanDnsRecordsResponse, error)
 	mustEmbedUnimplementedDnsServiceServer()
 }

@@ -285,7 +285,7 @@ type Site struct {
 	ServingVersion int64 `protobuf:"varint,11,opt,name=serving_version,json=servingVersion,proto3" json:"serving_version,omitempty"`
 	// The two name servers that a FULL site's delegation must name.
 	NameServers []string `protobuf:"bytes,12,rep,name=name_servers,json=nameServers,proto3" json:"name_servers,omitempty"`
-	// The record that a PARTIAL site's owner must set.
+	// The record that a PARTIAL site's owner must set. Only its type is the owner's to choose.
 	Verification *Site_Verification `protobuf:"bytes,13,opt,name=verification,proto3" json:"verification,omitempty"`
 	// The checks of the proof.
 	ActivationCheck *Site_ActivationCheck `protobuf:"bytes,14,opt,name=activation_check,json=activationCheck,proto3" json:"activation_check,omitempty"`
@@ -1886,7 +1886,7 @@ func (x *SiteEvent) GetCursor() string {
 // Verification is the record that the owner of a PARTIAL site sets.
 type Site_Verification struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The record's type, `TXT` or `CNAME`.
+	// The record's type, `TXT` or `CNAME`: the owner's choice at creation, TXT when left out.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
 	// The record's owner name.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
@@ -2034,7 +2034,7 @@ var File_breakwater_v1_sites_proto protoreflect.FileDescriptor
 
 const file_breakwater_v1_sites_proto_rawDesc = "" +
 	"\n" +
-	"\x19breakwater/v1/sites.proto\x12\rbreakwater.v1\x1a\x1abreakwater/v1/access.proto\x1a\x18breakwater/v1/apps.proto\x1a\x1cbreakwater/v1/settings.proto\x1a\x1bbreakwater/v1/threats.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xec\r\n" +
+	"\x19breakwater/v1/sites.proto\x12\rbreakwater.v1\x1a\x1abreakwater/v1/access.proto\x1a\x18breakwater/v1/apps.proto\x1a\x1cbreakwater/v1/settings.proto\x1a\x1bbreakwater/v1/threats.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\r\n" +
 	"\x04Site\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12\x1e\n" +
 	"\x06domain\x18\x02 \x01(\tB\x06\xe0A\x02\xe0A\x05R\x06domain\x12*\n" +
@@ -2048,8 +2048,8 @@ const file_breakwater_v1_sites_proto_rawDesc = "" +
 	"\aversion\x18\n" +
 	" \x01(\x03B\x03\xe0A\x03R\aversion\x12,\n" +
 	"\x0fserving_version\x18\v \x01(\x03B\x03\xe0A\x03R\x0eservingVersion\x12&\n" +
-	"\fname_servers\x18\f \x03(\tB\x03\xe0A\x03R\vnameServers\x12I\n" +
-	"\fverification\x18\r \x01(\v2 .breakwater.v1.Site.VerificationB\x03\xe0A\x03R\fverification\x12S\n" +
+	"\fname_servers\x18\f \x03(\tB\x03\xe0A\x03R\vnameServers\x12D\n" +
+	"\fverification\x18\r \x01(\v2 .breakwater.v1.Site.VerificationR\fverification\x12S\n" +
 	"\x10activation_check\x18\x0e \x01(\v2#.breakwater.v1.Site.ActivationCheckB\x03\xe0A\x03R\x0factivationCheck\x12d\n" +
 	"\x06labels\x18\x0f \x03(\v2\x1f.breakwater.v1.Site.LabelsEntryB+\xbaH(\x9a\x01%\x10@\"\x1br\x192\x17^[a-z][a-z0-9_-]{0,62}$*\x04r\x02\x18?R\x06labels\x12\x12\n" +
 	"\x04etag\x18\x10 \x01(\tR\x04etag\x12\x15\n" +
@@ -2064,11 +2064,11 @@ const file_breakwater_v1_sites_proto_rawDesc = "" +
 	"\vdelete_time\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"deleteTime\x12>\n" +
 	"\n" +
-	"purge_time\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\tpurgeTime\x1aL\n" +
-	"\fVerification\x12\x12\n" +
-	"\x04type\x18\x01 \x01(\tR\x04type\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x03 \x01(\tR\x05value\x1a\xe5\x01\n" +
+	"purge_time\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\tpurgeTime\x1a[\n" +
+	"\fVerification\x12\x17\n" +
+	"\x04type\x18\x01 \x01(\tB\x03\xe0A\x05R\x04type\x12\x17\n" +
+	"\x04name\x18\x02 \x01(\tB\x03\xe0A\x03R\x04name\x12\x19\n" +
+	"\x05value\x18\x03 \x01(\tB\x03\xe0A\x03R\x05value\x1a\xe5\x01\n" +
 	"\x0fActivationCheck\x12B\n" +
 	"\x0flast_check_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\rlastCheckTime\x12B\n" +
 	"\x0fnext_check_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\rnextCheckTime\x12\x16\n" +

@@ -61,9 +61,12 @@ type SiteServiceClient interface {
 	PauseSite(ctx context.Context, in *PauseSiteRequest, opts ...grpc.CallOption) (*Site, error)
 	// ResumeSite ends a pause.
 	ResumeSite(ctx context.Context, in *ResumeSiteRequest, opts ...grpc.CallOption) (*Site, error)
-	// SuspendSite takes a site off the edge, for breach of the terms.
+	// SuspendSite takes a site off the edge, for breach of the terms. Unless another account
+	// serves the domain, the domain is suspended too: a site of any account whose proof for it,
+	// or for a name below it, is found is SUSPENDED until an operator lets it go on.
 	SuspendSite(ctx context.Context, in *SuspendSiteRequest, opts ...grpc.CallOption) (*Site, error)
-	// UnsuspendSite ends a suspension; the site is PENDING again until its proof is found.
+	// UnsuspendSite ends a suspension; the site is PENDING again until its proof is found. It
+	// also ends that of the domain, whichever account's site it is called on.
 	UnsuspendSite(ctx context.Context, in *UnsuspendSiteRequest, opts ...grpc.CallOption) (*Site, error)
 	// PurgeCache makes the edge forget what it cached of a site.
 	PurgeCache(ctx context.Context, in *PurgeCacheRequest, opts ...grpc.CallOption) (*PurgeCacheResponse, error)
@@ -257,9 +260,12 @@ type SiteServiceServer interface {
 	PauseSite(context.Context, *PauseSiteRequest) (*Site, error)
 	// ResumeSite ends a pause.
 	ResumeSite(context.Context, *ResumeSiteRequest) (*Site, error)
-	// SuspendSite takes a site off the edge, for breach of the terms.
+	// SuspendSite takes a site off the edge, for breach of the terms. Unless another account
+	// serves the domain, the domain is suspended too: a site of any account whose proof for it,
+	// or for a name below it, is found is SUSPENDED until an operator lets it go on.
 	SuspendSite(context.Context, *SuspendSiteRequest) (*Site, error)
-	// UnsuspendSite ends a suspension; the site is PENDING again until its proof is found.
+	// UnsuspendSite ends a suspension; the site is PENDING again until its proof is found. It
+	// also ends that of the domain, whichever account's site it is called on.
 	UnsuspendSite(context.Context, *UnsuspendSiteRequest) (*Site, error)
 	// PurgeCache makes the edge forget what it cached of a site.
 	PurgeCache(context.Context, *PurgeCacheRequest) (*PurgeCacheResponse, error)

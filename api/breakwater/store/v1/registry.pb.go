@@ -385,7 +385,10 @@ type DomainRecord struct {
 	// Every account that has the domain, at most 100.
 	Claims []*DomainRecord_Claim `protobuf:"bytes,2,rep,name=claims,proto3" json:"claims,omitempty"`
 	// Pairs that are not assigned again for now.
-	Retired       []*DomainRecord_Retired `protobuf:"bytes,3,rep,name=retired,proto3" json:"retired,omitempty"`
+	Retired []*DomainRecord_Retired `protobuf:"bytes,3,rep,name=retired,proto3" json:"retired,omitempty"`
+	// An operator suspended a site of the domain: no new proof of it, or of a name below it,
+	// makes a site active.
+	Suspended     bool `protobuf:"varint,4,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -439,6 +442,13 @@ func (x *DomainRecord) GetRetired() []*DomainRecord_Retired {
 		return x.Retired
 	}
 	return nil
+}
+
+func (x *DomainRecord) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
 }
 
 // ZoneRecord is a zone: small ones are here, larger ones in chunks that this points to.
@@ -1167,11 +1177,12 @@ const file_breakwater_store_v1_registry_proto_rawDesc = "" +
 	" \x01(\v2\x1b.breakwater.store.v1.ParkedR\x06parked\"G\n" +
 	"\x0fVersionRevision\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x03R\aversion\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x03R\brevision\"\xe1\x02\n" +
+	"\brevision\x18\x02 \x01(\x03R\brevision\"\xff\x02\n" +
 	"\fDomainRecord\x12%\n" +
 	"\x0eactive_account\x18\x01 \x01(\tR\ractiveAccount\x12?\n" +
 	"\x06claims\x18\x02 \x03(\v2'.breakwater.store.v1.DomainRecord.ClaimR\x06claims\x12C\n" +
-	"\aretired\x18\x03 \x03(\v2).breakwater.store.v1.DomainRecord.RetiredR\aretired\x1aD\n" +
+	"\aretired\x18\x03 \x03(\v2).breakwater.store.v1.DomainRecord.RetiredR\aretired\x12\x1c\n" +
+	"\tsuspended\x18\x04 \x01(\bR\tsuspended\x1aD\n" +
 	"\x05Claim\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12!\n" +
 	"\fname_servers\x18\x02 \x03(\tR\vnameServers\x1a^\n" +
