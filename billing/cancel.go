@@ -1,14 +1,10 @@
 package billing
 
-import (
-	"fmt"
-	"maps"
-	"slices"
-)
+import "fmt"
 
 // Cancel lets a site fall to the cheapest plan at the end of the period. A site whose payment
 // is under way gives that up, and nothing else; one that was paid meanwhile keeps the plan
-// until the period ends.
+// until the period ends. One that falls since its domain was lost falls for good.
 //
 // Errors: [*StateError] where nothing is paid or it falls already.
 func (e *Engine) Cancel(tx Tx, site string) error {
@@ -26,7 +22,7 @@ func (e *Engine) Cancel(tx Tx, site string) error {
 	switch {
 	case s.GetPlan() == free && s.GetNextPlan() == free:
 		return &StateError{Message: fmt.Sprintf("%s is on plan %s", site, free)}
-	case s.GetNextPlan() == free:
+	case s.GetNextPlan() == free && s.GetRestorePlan() == "":
 		return &StateError{Message: fmt.Sprintf("%s falls to plan %s already", site, free)}
 	}
 	e.rules.cancel(tx, site)
@@ -59,66 +55,6 @@ func (e *Engine) Revoke(tx Tx, site string) error {
 	e.rules.agree(rec)
 	tx.Audit(resource(site), fmt.Sprintf("keeps plan %s: what was scheduled was taken back", s.GetPlan()))
 	tx.Work()
-	return nil
-}
-
-// SiteDeleted is called in the change that deletes a site: one that is paid for is cancelled,
-// another is left alone. It fails only as tx does.
-func (e *Engine) SiteDeleted(tx Tx, site string) error {
-	rec := tx.Record()
-	if rec.GetMove().GetSite() == site {
-		e.rules.giveUpMove(tx, "")
-		tx.Work()
-	}
-	if _, ok := rec.GetSites()[site]; !ok {
-		return nil
-	}
-	e.rules.lapsed(tx, site)
-	if e.rules.site(rec, site).GetNextPlan() != e.rules.plans.Cheapest() {
-		e.rules.cancel(tx, site)
-	}
-	tx.Work()
-	return nil
-}
-
-// SitePurged is called in the change that purges a site: it is forgotten at once, and the next
-// renewal does not bill it.
-func (e *Engine) SitePurged(tx Tx, site string) error {
-	rec := tx.Record()
-	if rec.GetMove().GetSite() == site {
-		e.rules.giveUpMove(tx, "")
-		tx.Work()
-	}
-	if _, ok := rec.GetSites()[site]; ok {
-		delete(rec.GetSites(), site)
-		rec.Generation++
-		e.rules.agree(rec)
-		tx.Work()
-	}
-	return nil
-}
-
-// AccountDeleted cancels everything at the end of the period, and gives up a payment that is
-// under way. It is told to the audit log once, for all sites.
-func (e *Engine) AccountDeleted(tx Tx) error {
-	rec, now := tx.Record(), tx.Now()
-	if rec.GetMove() != nil {
-		e.rules.giveUpMove(tx, "")
-		tx.Work()
-	}
-	cancelled := 0
-	for _, site := range slices.Sorted(maps.Keys(rec.GetSites())) {
-		e.rules.lapse(rec, site, now)
-		if e.rules.site(rec, site).GetNextPlan() != e.rules.plans.Cheapest() {
-			e.rules.setNext(rec, site, e.rules.plans.Cheapest(), now)
-			cancelled++
-		}
-	}
-	if cancelled > 0 {
-		e.rules.agree(rec)
-		tx.Audit(billingResource, fmt.Sprintf("all that was paid for falls to plan %s with the period: %d sites", e.rules.plans.Cheapest(), cancelled))
-		tx.Work()
-	}
 	return nil
 }
 

@@ -95,7 +95,7 @@ func (r *rules) direction(rec *storev1.BillingRecord, site, plan string, now tim
 		return 0, ErrChangeInProgress
 	case plan == s.GetNextPlan() && plan == s.GetPlan():
 		return 0, &StateError{Message: fmt.Sprintf("%s is on plan %s", site, plan)}
-	case plan == s.GetNextPlan():
+	case plan == s.GetNextPlan() && s.GetRestorePlan() == "":
 		return 0, &StateError{Message: fmt.Sprintf("%s falls to plan %s already", site, plan)}
 	}
 	if want > next || plan == s.GetPlan() {
@@ -119,7 +119,7 @@ func (r *rules) direction(rec *storev1.BillingRecord, site, plan string, now tim
 }
 
 // mayRaise says whether a fall that is scheduled may still be taken back or made smaller.
-func (r *rules) mayRaise(rec *storev1.BillingRecord, s *storev1.SiteSubscription, now time.Time) error {
+func (r *rules) mayRaise(rec *storev1.BillingRecord, s *storev1.SiteSubscription, now time.Time) *StateError {
 	switch {
 	case s.GetNextPlan() == s.GetPlan():
 		return nil

@@ -25,11 +25,15 @@
 //	│ next = plan │ ◀─────────────────────── │        │                         │ next < plan │
 //	└─────────────┘ paid: plan = next = to   └────────┘                         └─────────────┘
 //	    │     ▲     failed: next = plan                                            ▲     │
-//	    │     └──── Revoke: next = plan; fall_time comes: plan = next ─────────────┼─────┘
-//	    └────────── Change to a cheaper plan, Cancel, SiteDeleted ─────────────────┘
+//	    │     ├──── Revoke: next = plan; fall_time comes: plan = next ─────────────┼─────┤
+//	    │     └──── SiteRestored, AccountRestored: next = restore_plan ────────────┼─────┘
+//	    └────────── Change to a cheaper plan, Cancel; ─────────────────────────────┘
+//	                SiteDeleted, SiteLost, AccountDeleted: restore_plan = next
 //
 // fall_time is the end of the period that is paid. Revoke, and whatever else raises what the
-// next renewal bills, ends five minutes before it.
+// next renewal bills, ends five minutes before it. A fall that only the loss of the site or of
+// its account scheduled is taken back when both are there again; later than that, or where the
+// owner decided something since, it stays. What was to fall to a cheaper plan then does so.
 //
 // A change that moves money is the record's Move, of which an account has at most one:
 //

@@ -24,7 +24,7 @@ func TestAnyLife(t *testing.T) {
 			"change": l.change, "quoted": l.quoted, "cancel": l.cancel, "revoke": l.revoke, "delete": l.delete,
 			"card": l.card, "confirm": l.confirm, "webhook": l.webhook, "wait": l.wait, "late": l.late,
 			"reconcile": l.reconcile, "work": l.work, "calm": func(*rapid.T) { l.calm() }, "ended": l.ended,
-			"purge": l.purge, "close": l.close,
+			"purge": l.purge, "close": l.close, "lose": l.lose,
 		}
 		rt.Repeat(actions)
 		l.calm()
@@ -112,6 +112,9 @@ func (l *life) stored(before, after *storev1.BillingRecord) {
 		if rules.plans.price(s.GetNextPlan()) > rules.plans.price(s.GetPlan()) {
 			l.rt.Fatalf("%s gets for nothing: %v", domain, s)
 		}
+		if s.GetRestorePlan() != "" && (s.GetNextPlan() != "free" || s.GetPlan() == "free" || rules.plans.price(s.GetRestorePlan()) > rules.plans.price(s.GetPlan())) {
+			l.rt.Fatalf("%s would get back what it had not: %v", domain, s)
+		}
 	}
 }
 
@@ -188,11 +191,26 @@ func (l *life) revoke(*rapid.T) { l.refusal(l.shop.revoke(l.site())); l.maybeWor
 func (l *life) delete(*rapid.T) {
 	site := l.site()
 	l.shop.sites[site].Deleted = !l.shop.sites[site].Deleted
+	end := l.shop.engine.SiteRestored
 	if l.shop.sites[site].Deleted {
-		l.must(l.shop.quiet(func() error {
-			return l.shop.decide(func(tx Tx) error { return l.shop.engine.SiteDeleted(tx, site) })
-		}))
+		end = l.shop.engine.SiteDeleted
 	}
+	l.must(l.shop.quiet(func() error { return l.shop.decide(func(tx Tx) error { return end(tx, site) }) }))
+	l.maybeWork()
+}
+
+// lose takes a domain away, or gives it back.
+func (l *life) lose(*rapid.T) {
+	site, back := l.site(), rapid.Bool().Draw(l.rt, "back")
+	l.must(l.shop.quiet(func() error {
+		return l.shop.decide(func(tx Tx) error {
+			if back && !l.shop.sites[site].Deleted {
+				return l.shop.engine.SiteRestored(tx, site)
+			}
+			return l.shop.engine.SiteLost(tx, site, "as the test says", tx.Now())
+		})
+	}))
+	l.maybeWork()
 }
 
 // purge throws a site away, and begins it anew.
@@ -209,12 +227,16 @@ func (l *life) purge(*rapid.T) {
 	l.maybeWork()
 }
 
-// close deletes the account; it comes back at once.
+// close deletes the account, or brings it back.
 func (l *life) close(*rapid.T) {
 	if rapid.IntRange(0, 4).Draw(l.rt, "rare") > 0 {
 		return
 	}
-	l.refusal(l.shop.decide(l.shop.engine.AccountDeleted))
+	end := l.shop.engine.AccountDeleted
+	if l.shop.record.GetClosed() {
+		end = l.shop.engine.AccountRestored
+	}
+	l.refusal(l.shop.decide(end))
 	l.maybeWork()
 }
 

@@ -92,7 +92,7 @@ func (r *rules) paid(tx Tx, end time.Time) error {
 	s := r.site(rec, m.GetSite())
 	setPlan(s, m.GetTo())
 	s.Failure, s.FallTime, s.RenewalPlan = "", nil, ""
-	unwanted := !ok || state.Deleted || m.GetAbandon() && m.GetFailure() == ""
+	unwanted := !ok || state.Deleted || s.GetGone() || rec.GetClosed() || m.GetAbandon() && m.GetFailure() == ""
 	if !unwanted {
 		s.NextPlan = m.GetTo()
 	} else if s.GetNextPlan() != s.GetPlan() {

@@ -25,6 +25,9 @@ func (r *rules) site(rec *storev1.BillingRecord, domain string) *storev1.SiteSub
 // put stores what a site pays for, or forgets a site about which nothing is left to say.
 func (r *rules) put(rec *storev1.BillingRecord, domain string, s *storev1.SiteSubscription) {
 	free := r.plans.Cheapest()
+	if s.GetPlan() == s.GetNextPlan() {
+		s.RestorePlan = "" // It does not fall, or has fallen.
+	}
 	if s.GetPlan() == free && s.GetNextPlan() == free && s.GetEntitledPlan() == "" && s.GetFailure() == "" {
 		delete(rec.GetSites(), domain)
 		return
@@ -63,15 +66,16 @@ func (r *rules) setNext(rec *storev1.BillingRecord, domain, plan string, now tim
 	if s.GetRenewalPlan() == "" {
 		s.RenewalPlan = s.GetNextPlan()
 	}
-	s.NextPlan = plan
 	if s.GetRenewalPlan() == plan {
 		s.RenewalPlan = ""
 	}
-	s.FallTime = nil
-	if plan != s.GetPlan() {
-		s.FallTime = stamp(periodEnd(rec, now))
+	if plan != s.GetNextPlan() {
+		s.FallTime = nil
+		if plan != s.GetPlan() {
+			s.FallTime = stamp(periodEnd(rec, now))
+		}
 	}
-	s.Failure = ""
+	s.NextPlan, s.RestorePlan, s.Failure = plan, "", ""
 	r.put(rec, domain, s)
 	rec.Generation++
 }
