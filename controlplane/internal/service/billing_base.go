@@ -15,6 +15,7 @@ import (
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/billing"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/payments"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
@@ -39,11 +40,13 @@ type BillingEngine interface {
 
 var _ BillingEngine = (*billing.Engine)(nil)
 
-// BillingEnds is told of the end of what is paid for, in the change that ends it. A
-// [payments.Lifecycle] is one.
+// BillingEnds is told of the end of what is paid for, and of its return, in the change that
+// makes it. A [payments.Lifecycle] is one.
 type BillingEnds interface {
 	SiteDeleted(tx *change.Tx, account, site string) error
+	SiteRestored(tx *change.Tx, account, site string) error
 	AccountDeleted(tx *change.Tx, account string) error
+	AccountRestored(tx *change.Tx, account string) error
 }
 
 var _ BillingEnds = (*payments.Lifecycle)(nil)
@@ -95,7 +98,11 @@ func (b *BillingBase) await(ctx context.Context, account string, wanted func(*st
 
 // ask has the payment provider asked again, as where a webhook is late, and the account's
 // customer made where there is none, and waits for what is wanted. It says whether it is there.
+// A call that only validates stores nothing, so it goes by what is known.
 func (b *BillingBase) ask(ctx context.Context, account string, wanted func(*storev1.BillingRecord) bool) bool {
+	if call.From(ctx).ValidateOnly {
+		return false
+	}
 	err := b.Payments.Update(ctx, account, func(tx billing.Tx) error { return b.Engine.Ask(tx, true) })
 	if err != nil {
 		return false

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
@@ -59,7 +60,7 @@ func TestOwnerDecides(t *testing.T) {
 		"by the app": func(w *billingWorld) error { return w.app("prefetch", false) },
 		"by the configuration": func(w *billingWorld) error {
 			_, err := w.sites.ConfigureSite(w.as("ConfigureSite"), &breakwaterv1.ConfigureSiteRequest{
-				Name: shopSite, Apps: map[string]*breakwaterv1.SiteApp{"prefetch": {}},
+				Name: shopSite, Apps: map[string]*breakwaterv1.ConfigureSiteRequest_AppChange{"prefetch": {Enabled: new(false)}},
 			})
 			return err
 		},
@@ -161,7 +162,17 @@ func TestSubscriptionValidateOnly(t *testing.T) {
 		info.ValidateOnly = true
 		return call.With(t.Context(), info)
 	}
-	s, err := w.subscriptions.ChangeSubscription(dry("ChangeSubscription"), &breakwaterv1.ChangeSubscriptionRequest{Name: shopSubscription, Plan: "pro"})
+	pro := &breakwaterv1.ChangeSubscriptionRequest{Name: shopSubscription, Plan: "pro"}
+	_, err := w.subscriptions.ChangeSubscription(dry("ChangeSubscription"), pro)
+	wantReason(t, err, codes.FailedPrecondition, rpcerr.ReasonPaymentMethodRequired, "")
+	if rec, err := w.payments.Record(t.Context(), "acme"); err != nil || !proto.Equal(rec, &storev1.BillingRecord{Account: "acme"}) {
+		t.Errorf("something was stored: %v, %v", rec, err)
+	}
+	// An account that has a card.
+	if !w.subscriptions.cfg.ask(w.as("ChangeSubscription"), "acme", hasCard) {
+		t.Fatal("no card")
+	}
+	s, err := w.subscriptions.ChangeSubscription(dry("ChangeSubscription"), pro)
 	if err != nil || s.GetPendingPlan() != "pro" {
 		t.Errorf("%v, %v", s, err)
 	}
@@ -178,34 +189,6 @@ func TestSubscriptionValidateOnly(t *testing.T) {
 	})
 	if err != nil || page.GetUrl() != "" {
 		t.Errorf("a page was made: %v, %v", page, err)
-	}
-}
-
-// TestEnds: who deletes a site or an account pays for nothing after the period, and may come
-// back until then.
-func TestEnds(t *testing.T) {
-	w := newBillingWorld(t, true)
-	w.mustChange("pro")
-	if _, err := w.sites.DeleteSite(w.as("DeleteSite"), &breakwaterv1.DeleteSiteRequest{Name: shopSite}); err != nil {
-		t.Fatal(err)
-	}
-	if s := w.subscription(); s.GetPlan() != "pro" || s.GetPendingPlan() != "free" {
-		t.Errorf("a deleted site: %v", s)
-	}
-	_, err := w.change("business")
-	wantReason(t, err, codes.FailedPrecondition, rpcerr.ReasonInvalidState, "")
-	if _, err := w.sites.UndeleteSite(w.as("UndeleteSite"), &breakwaterv1.UndeleteSiteRequest{Name: shopSite}); err != nil {
-		t.Fatal(err)
-	}
-	back, err := w.subscriptions.RevokeSubscription(w.as("RevokeSubscription"), &breakwaterv1.RevokeSubscriptionRequest{Name: shopSubscription})
-	if err != nil || back.GetPendingPlan() != "" {
-		t.Fatalf("%v, %v", back, err)
-	}
-	if _, err := w.accounts.DeleteAccount(w.as("DeleteAccount"), &breakwaterv1.DeleteAccountRequest{Name: "accounts/acme"}); err != nil {
-		t.Fatal(err)
-	}
-	if s := w.subscription(); s.GetPendingPlan() != "free" {
-		t.Errorf("in a deleted account: %v", s)
 	}
 }
 
