@@ -40,8 +40,8 @@ type Config struct {
 	Authenticator Authenticator
 	// Limiter and Gate may be nil, for none. They know a tenant as an account's ID, or, for
 	// whoever belongs to no account, as `user:{email}`, `address:{address or /64}` or
-	// `operator…`. Streams pass the Limiter when they begin, and
-	// Streams in place of Gate.
+	// `operator:{name}`, with an empty name for the only operator: what is no account's ID has
+	// a colon. Streams pass the Limiter when they begin, and Streams in place of Gate.
 	Limiter Limiter
 	Gate    Gate
 	Streams Gate

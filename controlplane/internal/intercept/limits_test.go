@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/intercept"
@@ -64,6 +66,30 @@ func TestRateLimit(t *testing.T) {
 	}
 	if _, err := get("who", "acme"); reason(err) != "RATE_LIMITED" {
 		t.Errorf("the second guess: %v", err)
+	}
+}
+
+// An account may be called as the operator is.
+func TestOperatorsHaveATenantOfTheirOwn(t *testing.T) {
+	var tenants []string
+	f := serve(t, func(c *intercept.Config) {
+		c.LimitOperators = true
+		c.Authenticator = people{
+			"op": known["op"], "ann": {Kind: authn.Operator, ID: "operator:ann"},
+			"tenant": {Kind: authn.Token, ID: "accounts/operator/tokens/t", Grants: []authn.Grant{{Account: "operator", Permissions: []string{"*"}}}},
+		}
+		c.Limiter = ratelimit.NewLimiter(ratelimit.Config{Clock: c.Clock, Limit: func(tenant string) int {
+			tenants = append(tenants, tenant)
+			return 1
+		}})
+	})
+	for _, bearer := range []string{"tenant", "op", "ann"} {
+		if _, err := f.accounts().GetAccount(as(t, bearer), &breakwaterv1.GetAccountRequest{Name: "accounts/operator"}); err != nil {
+			t.Errorf("%s: %v", bearer, err)
+		}
+	}
+	if got := strings.Join(tenants, " "); got != "operator operator: operator:ann" {
+		t.Errorf("tenants %q", got)
 	}
 }
 

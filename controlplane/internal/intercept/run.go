@@ -132,6 +132,9 @@ func Bearer(header string) string {
 	return strings.TrimSpace(credential)
 }
 
+// operatorTenant begins the tenants that operators are, each of their own.
+const operatorTenant = "operator:"
+
 // tenant is who the call's load is attributed to; empty for nobody. An account is its ID;
 // whoever belongs to none has a name with a colon, which no account's ID has.
 func (r *run) tenant(req any) string {
@@ -142,10 +145,11 @@ func (r *run) tenant(req any) string {
 	case authn.Edge:
 		return ""
 	case authn.Operator:
-		if r.chain.cfg.LimitOperators {
-			return p.ID
+		if !r.chain.cfg.LimitOperators {
+			return ""
 		}
-		return ""
+		// The ID of the only operator has no colon.
+		return operatorTenant + strings.TrimPrefix(strings.TrimPrefix(p.ID, "operator"), ":")
 	case authn.Token:
 		// A token belongs to one account, also while it acts for somebody without a grant.
 		account, _, _ := strings.Cut(strings.TrimPrefix(p.ID, "accounts/"), "/")

@@ -90,6 +90,10 @@ func accountStore(tx *change.Tx, name resource.Name, rec *storev1.AccountRecord,
 	return accountShown(rec), tx.Put(name.Tenant().Record(), rec)
 }
 
+// reservedAccount is what the only operator is called. An account of the same name would be
+// mistaken for them by whoever reads a log.
+const reservedAccount = "operator"
+
 // CreateAccount implements AccountService: operators make accounts for others, whose first
 // owner then has to accept; a login makes one that it owns at once.
 func (s *Accounts) CreateAccount(ctx context.Context, req *breakwaterv1.CreateAccountRequest) (*breakwaterv1.Account, error) {
@@ -105,6 +109,9 @@ func (s *Accounts) CreateAccount(ctx context.Context, req *breakwaterv1.CreateAc
 			return nil, err
 		}
 		id = "a" + made
+	}
+	if id == reservedAccount {
+		return nil, rpcerr.InvalidField("accountId", "reserved", "%q is reserved: audit logs call the operator so", id)
 	}
 	name := resource.Name{Account: id, Collection: "accounts", ID: id}
 	if given := req.GetAccount().GetName(); given != "" && given != name.String() {

@@ -23,6 +23,8 @@ func TestCreateAccountByOperator(t *testing.T) {
 	}
 	_, err = w.accounts.CreateAccount(w.op(), &breakwaterv1.CreateAccountRequest{AccountId: "acme", OwnerEmail: "b@acme.test"})
 	w.refused(err, "ALREADY_EXISTS")
+	_, err = w.accounts.CreateAccount(w.op(), &breakwaterv1.CreateAccountRequest{AccountId: "operator", OwnerEmail: "b@acme.test"})
+	w.refused(err, "INVALID_FIELD")
 
 	// The owner was invited and sees nothing before accepting.
 	owner := w.login("ann@acme.test")
