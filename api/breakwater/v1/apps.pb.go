@@ -268,16 +268,18 @@ type SiteApp struct {
 	Category string `protobuf:"bytes,4,opt,name=category,proto3" json:"category,omitempty"`
 	// The lowest plan that may switch it on.
 	MinimumPlan string `protobuf:"bytes,5,opt,name=minimum_plan,json=minimumPlan,proto3" json:"minimum_plan,omitempty"`
-	// Whether the site's plan allows it.
+	// Whether the app works for the site: its plan allows it, and the operator did not kill it.
 	Available bool `protobuf:"varint,6,opt,name=available,proto3" json:"available,omitempty"`
 	// Where it is changed when not here: `settings` or `threatSettings`.
 	Owner string `protobuf:"bytes,7,opt,name=owner,proto3" json:"owner,omitempty"`
 	// Covers this switch only.
 	Etag string `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
 	// The site's newest version; in the response of a change, the version that it made.
-	Version       int64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Version int64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	// Why the app is not available: `PLAN_REQUIRED` or `KILLED`; empty where it is.
+	UnavailableReason string `protobuf:"bytes,10,opt,name=unavailable_reason,json=unavailableReason,proto3" json:"unavailable_reason,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *SiteApp) Reset() {
@@ -371,6 +373,13 @@ func (x *SiteApp) GetVersion() int64 {
 		return x.Version
 	}
 	return 0
+}
+
+func (x *SiteApp) GetUnavailableReason() string {
+	if x != nil {
+		return x.UnavailableReason
+	}
+	return ""
 }
 
 // The request of ListApps.
@@ -992,7 +1001,7 @@ const file_breakwater_v1_apps_proto_rawDesc = "" +
 	"\x06MEDIUM\x10\x02\x12\b\n" +
 	"\x04HIGH\x10\x03:*\xeaA'\n" +
 	"\x0ebreakwater/App\x12\n" +
-	"apps/{app}*\x04apps2\x03app\"\x83\x03\n" +
+	"apps/{app}*\x04apps2\x03app\"\xb7\x03\n" +
 	"\aSiteApp\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12\x18\n" +
 	"\aenabled\x18\x02 \x01(\bR\aenabled\x123\n" +
@@ -1002,7 +1011,9 @@ const file_breakwater_v1_apps_proto_rawDesc = "" +
 	"\tavailable\x18\x06 \x01(\bB\x03\xe0A\x03R\tavailable\x12\x19\n" +
 	"\x05owner\x18\a \x01(\tB\x03\xe0A\x03R\x05owner\x12\x12\n" +
 	"\x04etag\x18\b \x01(\tR\x04etag\x12\x1d\n" +
-	"\aversion\x18\t \x01(\x03B\x03\xe0A\x03R\aversion:V\xeaAS\n" +
+	"\aversion\x18\t \x01(\x03B\x03\xe0A\x03R\aversion\x122\n" +
+	"\x12unavailable_reason\x18\n" +
+	" \x01(\tB\x03\xe0A\x03R\x11unavailableReason:V\xeaAS\n" +
 	"\x12breakwater/SiteApp\x12*accounts/{account}/sites/{site}/apps/{app}*\bsiteApps2\asiteApp\"x\n" +
 	"\x0fListAppsRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +

@@ -238,7 +238,11 @@ type Settings struct {
 	// Covers the settings only.
 	Etag string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
 	// The site's newest version; in the response of a change, the version that it made.
-	Version       int64 `protobuf:"varint,12,opt,name=version,proto3" json:"version,omitempty"`
+	Version int64 `protobuf:"varint,12,opt,name=version,proto3" json:"version,omitempty"`
+	// Whether the order of a query string's parameters is left out of the cache key.
+	SortQuery bool `protobuf:"varint,13,opt,name=sort_query,json=sortQuery,proto3" json:"sort_query,omitempty"`
+	// Whether links of pages to plain HTTP are rewritten to HTTPS, against mixed content.
+	HttpsRewrite  bool `protobuf:"varint,14,opt,name=https_rewrite,json=httpsRewrite,proto3" json:"https_rewrite,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -355,6 +359,20 @@ func (x *Settings) GetVersion() int64 {
 		return x.Version
 	}
 	return 0
+}
+
+func (x *Settings) GetSortQuery() bool {
+	if x != nil {
+		return x.SortQuery
+	}
+	return false
+}
+
+func (x *Settings) GetHttpsRewrite() bool {
+	if x != nil {
+		return x.HttpsRewrite
+	}
+	return false
 }
 
 // The request of GetSettings.
@@ -481,7 +499,8 @@ type Settings_Hsts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether the header is sent.
 	Enabled bool `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`
-	// How long browsers remember it, in seconds; at most two years.
+	// How long browsers remember it, in seconds; at most two years. Needed where it is
+	// enabled: with zero browsers would forget it.
 	MaxAgeSeconds int32 `protobuf:"varint,2,opt,name=max_age_seconds,json=maxAgeSeconds,proto3" json:"max_age_seconds,omitempty"`
 	// Whether it holds for subdomains too.
 	IncludeSubdomains bool `protobuf:"varint,3,opt,name=include_subdomains,json=includeSubdomains,proto3" json:"include_subdomains,omitempty"`
@@ -553,7 +572,8 @@ var File_breakwater_v1_settings_proto protoreflect.FileDescriptor
 
 const file_breakwater_v1_settings_proto_rawDesc = "" +
 	"\n" +
-	"\x1cbreakwater/v1/settings.proto\x12\rbreakwater.v1\x1a\x1abreakwater/v1/access.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\t\n" +
+	"\x1cbreakwater/v1/settings.proto\x12\rbreakwater.v1\x1a\x1abreakwater/v1/access.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\n" +
+	"\n" +
 	"\bSettings\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12M\n" +
 	"\vcache_level\x18\x02 \x01(\x0e2\".breakwater.v1.Settings.CacheLevelB\b\xbaH\x05\x82\x01\x02\x10\x01R\n" +
@@ -568,7 +588,10 @@ const file_breakwater_v1_settings_proto_rawDesc = "" +
 	"\x04hsts\x18\n" +
 	" \x01(\v2\x1c.breakwater.v1.Settings.HstsR\x04hsts\x12\x12\n" +
 	"\x04etag\x18\v \x01(\tR\x04etag\x12\x1d\n" +
-	"\aversion\x18\f \x01(\x03B\x03\xe0A\x03R\aversion\x1a\x9f\x01\n" +
+	"\aversion\x18\f \x01(\x03B\x03\xe0A\x03R\aversion\x12\x1d\n" +
+	"\n" +
+	"sort_query\x18\r \x01(\bR\tsortQuery\x12#\n" +
+	"\rhttps_rewrite\x18\x0e \x01(\bR\fhttpsRewrite\x1a\x9f\x01\n" +
 	"\x04Hsts\x12\x18\n" +
 	"\aenabled\x18\x01 \x01(\bR\aenabled\x124\n" +
 	"\x0fmax_age_seconds\x18\x02 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80Ή\x1e(\x00R\rmaxAgeSeconds\x12-\n" +

@@ -12,6 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -1671,7 +1672,7 @@ type ConfigureSiteRequest struct {
 	// The settings to change.
 	Settings *Settings `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
 	// The app toggles to change, by app ID.
-	Apps map[string]*SiteApp `protobuf:"bytes,3,rep,name=apps,proto3" json:"apps,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Apps map[string]*ConfigureSiteRequest_AppChange `protobuf:"bytes,3,rep,name=apps,proto3" json:"apps,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The threat settings to change.
 	ThreatSettings *ThreatSettings `protobuf:"bytes,4,opt,name=threat_settings,json=threatSettings,proto3" json:"threat_settings,omitempty"`
 	// Which fields of settings and threat_settings change, such as `settings.cache_level`.
@@ -1728,7 +1729,7 @@ func (x *ConfigureSiteRequest) GetSettings() *Settings {
 	return nil
 }
 
-func (x *ConfigureSiteRequest) GetApps() map[string]*SiteApp {
+func (x *ConfigureSiteRequest) GetApps() map[string]*ConfigureSiteRequest_AppChange {
 	if x != nil {
 		return x.Apps
 	}
@@ -2030,11 +2031,139 @@ func (x *Site_ActivationCheck) GetAttempts() int32 {
 	return 0
 }
 
+// AppChange is a site's switch for an app as it shall be: a SiteApp, of which both the
+// switch and the settings may be left out, and stay then.
+type ConfigureSiteRequest_AppChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource name of the switch.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Whether the app is on.
+	Enabled *bool `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	// The app's settings, by its schema; they are replaced whole.
+	Settings *structpb.Struct `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
+	// As in SiteApp.
+	Category string `protobuf:"bytes,4,opt,name=category,proto3" json:"category,omitempty"`
+	// As in SiteApp.
+	MinimumPlan string `protobuf:"bytes,5,opt,name=minimum_plan,json=minimumPlan,proto3" json:"minimum_plan,omitempty"`
+	// As in SiteApp.
+	Available bool `protobuf:"varint,6,opt,name=available,proto3" json:"available,omitempty"`
+	// As in SiteApp.
+	Owner string `protobuf:"bytes,7,opt,name=owner,proto3" json:"owner,omitempty"`
+	// When set, the switch must still have this etag.
+	Etag string `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
+	// As in SiteApp.
+	Version int64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	// As in SiteApp.
+	UnavailableReason string `protobuf:"bytes,10,opt,name=unavailable_reason,json=unavailableReason,proto3" json:"unavailable_reason,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *ConfigureSiteRequest_AppChange) Reset() {
+	*x = ConfigureSiteRequest_AppChange{}
+	mi := &file_breakwater_v1_sites_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigureSiteRequest_AppChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigureSiteRequest_AppChange) ProtoMessage() {}
+
+func (x *ConfigureSiteRequest_AppChange) ProtoReflect() protoreflect.Message {
+	mi := &file_breakwater_v1_sites_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigureSiteRequest_AppChange.ProtoReflect.Descriptor instead.
+func (*ConfigureSiteRequest_AppChange) Descriptor() ([]byte, []int) {
+	return file_breakwater_v1_sites_proto_rawDescGZIP(), []int{17, 0}
+}
+
+func (x *ConfigureSiteRequest_AppChange) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ConfigureSiteRequest_AppChange) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+func (x *ConfigureSiteRequest_AppChange) GetSettings() *structpb.Struct {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *ConfigureSiteRequest_AppChange) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
+}
+
+func (x *ConfigureSiteRequest_AppChange) GetMinimumPlan() string {
+	if x != nil {
+		return x.MinimumPlan
+	}
+	return ""
+}
+
+func (x *ConfigureSiteRequest_AppChange) GetAvailable() bool {
+	if x != nil {
+		return x.Available
+	}
+	return false
+}
+
+func (x *ConfigureSiteRequest_AppChange) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *ConfigureSiteRequest_AppChange) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *ConfigureSiteRequest_AppChange) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ConfigureSiteRequest_AppChange) GetUnavailableReason() string {
+	if x != nil {
+		return x.UnavailableReason
+	}
+	return ""
+}
+
 var File_breakwater_v1_sites_proto protoreflect.FileDescriptor
 
 const file_breakwater_v1_sites_proto_rawDesc = "" +
 	"\n" +
-	"\x19breakwater/v1/sites.proto\x12\rbreakwater.v1\x1a\x1abreakwater/v1/access.proto\x1a\x18breakwater/v1/apps.proto\x1a\x1cbreakwater/v1/settings.proto\x1a\x1bbreakwater/v1/threats.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\r\n" +
+	"\x19breakwater/v1/sites.proto\x12\rbreakwater.v1\x1a\x1abreakwater/v1/access.proto\x1a\x18breakwater/v1/apps.proto\x1a\x1cbreakwater/v1/settings.proto\x1a\x1bbreakwater/v1/threats.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\r\n" +
 	"\x04Site\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12\x1e\n" +
 	"\x06domain\x18\x02 \x01(\tB\x06\xe0A\x02\xe0A\x05R\x06domain\x12*\n" +
@@ -2192,7 +2321,7 @@ const file_breakwater_v1_sites_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x06 \x01(\bR\fvalidateOnly\"I\n" +
 	"\x12PurgeCacheResponse\x12\x19\n" +
 	"\bpurge_id\x18\x01 \x01(\tR\apurgeId\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x03R\aversion\"\xcb\x03\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\"\xd7\x06\n" +
 	"\x14ConfigureSiteRequest\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x02R\x04name\x123\n" +
 	"\bsettings\x18\x02 \x01(\v2\x17.breakwater.v1.SettingsR\bsettings\x12K\n" +
@@ -2202,10 +2331,24 @@ const file_breakwater_v1_sites_proto_rawDesc = "" +
 	"updateMask\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x06 \x01(\tR\trequestId\x12#\n" +
-	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\x1aO\n" +
+	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\x1a\xf2\x02\n" +
+	"\tAppChange\x12\x17\n" +
+	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12\x1d\n" +
+	"\aenabled\x18\x02 \x01(\bH\x00R\aenabled\x88\x01\x01\x123\n" +
+	"\bsettings\x18\x03 \x01(\v2\x17.google.protobuf.StructR\bsettings\x12\x1f\n" +
+	"\bcategory\x18\x04 \x01(\tB\x03\xe0A\x03R\bcategory\x12&\n" +
+	"\fminimum_plan\x18\x05 \x01(\tB\x03\xe0A\x03R\vminimumPlan\x12!\n" +
+	"\tavailable\x18\x06 \x01(\bB\x03\xe0A\x03R\tavailable\x12\x19\n" +
+	"\x05owner\x18\a \x01(\tB\x03\xe0A\x03R\x05owner\x12\x12\n" +
+	"\x04etag\x18\b \x01(\tR\x04etag\x12\x1d\n" +
+	"\aversion\x18\t \x01(\x03B\x03\xe0A\x03R\aversion\x122\n" +
+	"\x12unavailable_reason\x18\n" +
+	" \x01(\tB\x03\xe0A\x03R\x11unavailableReasonB\n" +
+	"\n" +
+	"\b_enabled\x1af\n" +
 	"\tAppsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
-	"\x05value\x18\x02 \x01(\v2\x16.breakwater.v1.SiteAppR\x05value:\x028\x01\"H\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12C\n" +
+	"\x05value\x18\x02 \x01(\v2-.breakwater.v1.ConfigureSiteRequest.AppChangeR\x05value:\x028\x01\"H\n" +
 	"\x11WatchSitesRequest\x12\x1b\n" +
 	"\x06parent\x18\x01 \x01(\tB\x03\xe0A\x02R\x06parent\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"\xd1\x01\n" +
@@ -2256,42 +2399,44 @@ func file_breakwater_v1_sites_proto_rawDescGZIP() []byte {
 }
 
 var file_breakwater_v1_sites_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_breakwater_v1_sites_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_breakwater_v1_sites_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_breakwater_v1_sites_proto_goTypes = []any{
-	(Site_Setup)(0),                // 0: breakwater.v1.Site.Setup
-	(Site_State)(0),                // 1: breakwater.v1.Site.State
-	(Origin_Scheme)(0),             // 2: breakwater.v1.Origin.Scheme
-	(SiteEvent_Type)(0),            // 3: breakwater.v1.SiteEvent.Type
-	(*Site)(nil),                   // 4: breakwater.v1.Site
-	(*Origin)(nil),                 // 5: breakwater.v1.Origin
-	(*SiteConfig)(nil),             // 6: breakwater.v1.SiteConfig
-	(*CreateSiteRequest)(nil),      // 7: breakwater.v1.CreateSiteRequest
-	(*ListSitesRequest)(nil),       // 8: breakwater.v1.ListSitesRequest
-	(*ListSitesResponse)(nil),      // 9: breakwater.v1.ListSitesResponse
-	(*GetSiteRequest)(nil),         // 10: breakwater.v1.GetSiteRequest
-	(*UpdateSiteRequest)(nil),      // 11: breakwater.v1.UpdateSiteRequest
-	(*DeleteSiteRequest)(nil),      // 12: breakwater.v1.DeleteSiteRequest
-	(*UndeleteSiteRequest)(nil),    // 13: breakwater.v1.UndeleteSiteRequest
-	(*CheckActivationRequest)(nil), // 14: breakwater.v1.CheckActivationRequest
-	(*PauseSiteRequest)(nil),       // 15: breakwater.v1.PauseSiteRequest
-	(*ResumeSiteRequest)(nil),      // 16: breakwater.v1.ResumeSiteRequest
-	(*SuspendSiteRequest)(nil),     // 17: breakwater.v1.SuspendSiteRequest
-	(*UnsuspendSiteRequest)(nil),   // 18: breakwater.v1.UnsuspendSiteRequest
-	(*PurgeCacheRequest)(nil),      // 19: breakwater.v1.PurgeCacheRequest
-	(*PurgeCacheResponse)(nil),     // 20: breakwater.v1.PurgeCacheResponse
-	(*ConfigureSiteRequest)(nil),   // 21: breakwater.v1.ConfigureSiteRequest
-	(*WatchSitesRequest)(nil),      // 22: breakwater.v1.WatchSitesRequest
-	(*SiteEvent)(nil),              // 23: breakwater.v1.SiteEvent
-	(*Site_Verification)(nil),      // 24: breakwater.v1.Site.Verification
-	(*Site_ActivationCheck)(nil),   // 25: breakwater.v1.Site.ActivationCheck
-	nil,                            // 26: breakwater.v1.Site.LabelsEntry
-	nil,                            // 27: breakwater.v1.SiteConfig.AppsEntry
-	nil,                            // 28: breakwater.v1.ConfigureSiteRequest.AppsEntry
-	(*timestamppb.Timestamp)(nil),  // 29: google.protobuf.Timestamp
-	(*Settings)(nil),               // 30: breakwater.v1.Settings
-	(*ThreatSettings)(nil),         // 31: breakwater.v1.ThreatSettings
-	(*fieldmaskpb.FieldMask)(nil),  // 32: google.protobuf.FieldMask
-	(*SiteApp)(nil),                // 33: breakwater.v1.SiteApp
+	(Site_Setup)(0),                        // 0: breakwater.v1.Site.Setup
+	(Site_State)(0),                        // 1: breakwater.v1.Site.State
+	(Origin_Scheme)(0),                     // 2: breakwater.v1.Origin.Scheme
+	(SiteEvent_Type)(0),                    // 3: breakwater.v1.SiteEvent.Type
+	(*Site)(nil),                           // 4: breakwater.v1.Site
+	(*Origin)(nil),                         // 5: breakwater.v1.Origin
+	(*SiteConfig)(nil),                     // 6: breakwater.v1.SiteConfig
+	(*CreateSiteRequest)(nil),              // 7: breakwater.v1.CreateSiteRequest
+	(*ListSitesRequest)(nil),               // 8: breakwater.v1.ListSitesRequest
+	(*ListSitesResponse)(nil),              // 9: breakwater.v1.ListSitesResponse
+	(*GetSiteRequest)(nil),                 // 10: breakwater.v1.GetSiteRequest
+	(*UpdateSiteRequest)(nil),              // 11: breakwater.v1.UpdateSiteRequest
+	(*DeleteSiteRequest)(nil),              // 12: breakwater.v1.DeleteSiteRequest
+	(*UndeleteSiteRequest)(nil),            // 13: breakwater.v1.UndeleteSiteRequest
+	(*CheckActivationRequest)(nil),         // 14: breakwater.v1.CheckActivationRequest
+	(*PauseSiteRequest)(nil),               // 15: breakwater.v1.PauseSiteRequest
+	(*ResumeSiteRequest)(nil),              // 16: breakwater.v1.ResumeSiteRequest
+	(*SuspendSiteRequest)(nil),             // 17: breakwater.v1.SuspendSiteRequest
+	(*UnsuspendSiteRequest)(nil),           // 18: breakwater.v1.UnsuspendSiteRequest
+	(*PurgeCacheRequest)(nil),              // 19: breakwater.v1.PurgeCacheRequest
+	(*PurgeCacheResponse)(nil),             // 20: breakwater.v1.PurgeCacheResponse
+	(*ConfigureSiteRequest)(nil),           // 21: breakwater.v1.ConfigureSiteRequest
+	(*WatchSitesRequest)(nil),              // 22: breakwater.v1.WatchSitesRequest
+	(*SiteEvent)(nil),                      // 23: breakwater.v1.SiteEvent
+	(*Site_Verification)(nil),              // 24: breakwater.v1.Site.Verification
+	(*Site_ActivationCheck)(nil),           // 25: breakwater.v1.Site.ActivationCheck
+	nil,                                    // 26: breakwater.v1.Site.LabelsEntry
+	nil,                                    // 27: breakwater.v1.SiteConfig.AppsEntry
+	(*ConfigureSiteRequest_AppChange)(nil), // 28: breakwater.v1.ConfigureSiteRequest.AppChange
+	nil,                                    // 29: breakwater.v1.ConfigureSiteRequest.AppsEntry
+	(*timestamppb.Timestamp)(nil),          // 30: google.protobuf.Timestamp
+	(*Settings)(nil),                       // 31: breakwater.v1.Settings
+	(*ThreatSettings)(nil),                 // 32: breakwater.v1.ThreatSettings
+	(*fieldmaskpb.FieldMask)(nil),          // 33: google.protobuf.FieldMask
+	(*SiteApp)(nil),                        // 34: breakwater.v1.SiteApp
+	(*structpb.Struct)(nil),                // 35: google.protobuf.Struct
 }
 var file_breakwater_v1_sites_proto_depIdxs = []int32{
 	5,  // 0: breakwater.v1.Site.origin:type_name -> breakwater.v1.Origin
@@ -2300,64 +2445,65 @@ var file_breakwater_v1_sites_proto_depIdxs = []int32{
 	24, // 3: breakwater.v1.Site.verification:type_name -> breakwater.v1.Site.Verification
 	25, // 4: breakwater.v1.Site.activation_check:type_name -> breakwater.v1.Site.ActivationCheck
 	26, // 5: breakwater.v1.Site.labels:type_name -> breakwater.v1.Site.LabelsEntry
-	29, // 6: breakwater.v1.Site.create_time:type_name -> google.protobuf.Timestamp
-	29, // 7: breakwater.v1.Site.update_time:type_name -> google.protobuf.Timestamp
-	29, // 8: breakwater.v1.Site.activate_time:type_name -> google.protobuf.Timestamp
-	29, // 9: breakwater.v1.Site.expire_time:type_name -> google.protobuf.Timestamp
-	29, // 10: breakwater.v1.Site.delete_time:type_name -> google.protobuf.Timestamp
-	29, // 11: breakwater.v1.Site.purge_time:type_name -> google.protobuf.Timestamp
+	30, // 6: breakwater.v1.Site.create_time:type_name -> google.protobuf.Timestamp
+	30, // 7: breakwater.v1.Site.update_time:type_name -> google.protobuf.Timestamp
+	30, // 8: breakwater.v1.Site.activate_time:type_name -> google.protobuf.Timestamp
+	30, // 9: breakwater.v1.Site.expire_time:type_name -> google.protobuf.Timestamp
+	30, // 10: breakwater.v1.Site.delete_time:type_name -> google.protobuf.Timestamp
+	30, // 11: breakwater.v1.Site.purge_time:type_name -> google.protobuf.Timestamp
 	2,  // 12: breakwater.v1.Origin.scheme:type_name -> breakwater.v1.Origin.Scheme
 	5,  // 13: breakwater.v1.SiteConfig.origin:type_name -> breakwater.v1.Origin
-	30, // 14: breakwater.v1.SiteConfig.settings:type_name -> breakwater.v1.Settings
+	31, // 14: breakwater.v1.SiteConfig.settings:type_name -> breakwater.v1.Settings
 	27, // 15: breakwater.v1.SiteConfig.apps:type_name -> breakwater.v1.SiteConfig.AppsEntry
-	31, // 16: breakwater.v1.SiteConfig.threat_settings:type_name -> breakwater.v1.ThreatSettings
+	32, // 16: breakwater.v1.SiteConfig.threat_settings:type_name -> breakwater.v1.ThreatSettings
 	4,  // 17: breakwater.v1.CreateSiteRequest.site:type_name -> breakwater.v1.Site
 	4,  // 18: breakwater.v1.ListSitesResponse.sites:type_name -> breakwater.v1.Site
 	4,  // 19: breakwater.v1.UpdateSiteRequest.site:type_name -> breakwater.v1.Site
-	32, // 20: breakwater.v1.UpdateSiteRequest.update_mask:type_name -> google.protobuf.FieldMask
-	30, // 21: breakwater.v1.ConfigureSiteRequest.settings:type_name -> breakwater.v1.Settings
-	28, // 22: breakwater.v1.ConfigureSiteRequest.apps:type_name -> breakwater.v1.ConfigureSiteRequest.AppsEntry
-	31, // 23: breakwater.v1.ConfigureSiteRequest.threat_settings:type_name -> breakwater.v1.ThreatSettings
-	32, // 24: breakwater.v1.ConfigureSiteRequest.update_mask:type_name -> google.protobuf.FieldMask
+	33, // 20: breakwater.v1.UpdateSiteRequest.update_mask:type_name -> google.protobuf.FieldMask
+	31, // 21: breakwater.v1.ConfigureSiteRequest.settings:type_name -> breakwater.v1.Settings
+	29, // 22: breakwater.v1.ConfigureSiteRequest.apps:type_name -> breakwater.v1.ConfigureSiteRequest.AppsEntry
+	32, // 23: breakwater.v1.ConfigureSiteRequest.threat_settings:type_name -> breakwater.v1.ThreatSettings
+	33, // 24: breakwater.v1.ConfigureSiteRequest.update_mask:type_name -> google.protobuf.FieldMask
 	3,  // 25: breakwater.v1.SiteEvent.type:type_name -> breakwater.v1.SiteEvent.Type
 	4,  // 26: breakwater.v1.SiteEvent.site:type_name -> breakwater.v1.Site
-	29, // 27: breakwater.v1.Site.ActivationCheck.last_check_time:type_name -> google.protobuf.Timestamp
-	29, // 28: breakwater.v1.Site.ActivationCheck.next_check_time:type_name -> google.protobuf.Timestamp
-	33, // 29: breakwater.v1.SiteConfig.AppsEntry.value:type_name -> breakwater.v1.SiteApp
-	33, // 30: breakwater.v1.ConfigureSiteRequest.AppsEntry.value:type_name -> breakwater.v1.SiteApp
-	7,  // 31: breakwater.v1.SiteService.CreateSite:input_type -> breakwater.v1.CreateSiteRequest
-	8,  // 32: breakwater.v1.SiteService.ListSites:input_type -> breakwater.v1.ListSitesRequest
-	10, // 33: breakwater.v1.SiteService.GetSite:input_type -> breakwater.v1.GetSiteRequest
-	11, // 34: breakwater.v1.SiteService.UpdateSite:input_type -> breakwater.v1.UpdateSiteRequest
-	12, // 35: breakwater.v1.SiteService.DeleteSite:input_type -> breakwater.v1.DeleteSiteRequest
-	13, // 36: breakwater.v1.SiteService.UndeleteSite:input_type -> breakwater.v1.UndeleteSiteRequest
-	14, // 37: breakwater.v1.SiteService.CheckActivation:input_type -> breakwater.v1.CheckActivationRequest
-	15, // 38: breakwater.v1.SiteService.PauseSite:input_type -> breakwater.v1.PauseSiteRequest
-	16, // 39: breakwater.v1.SiteService.ResumeSite:input_type -> breakwater.v1.ResumeSiteRequest
-	17, // 40: breakwater.v1.SiteService.SuspendSite:input_type -> breakwater.v1.SuspendSiteRequest
-	18, // 41: breakwater.v1.SiteService.UnsuspendSite:input_type -> breakwater.v1.UnsuspendSiteRequest
-	19, // 42: breakwater.v1.SiteService.PurgeCache:input_type -> breakwater.v1.PurgeCacheRequest
-	21, // 43: breakwater.v1.SiteService.ConfigureSite:input_type -> breakwater.v1.ConfigureSiteRequest
-	22, // 44: breakwater.v1.SiteService.WatchSites:input_type -> breakwater.v1.WatchSitesRequest
-	4,  // 45: breakwater.v1.SiteService.CreateSite:output_type -> breakwater.v1.Site
-	9,  // 46: breakwater.v1.SiteService.ListSites:output_type -> breakwater.v1.ListSitesResponse
-	4,  // 47: breakwater.v1.SiteService.GetSite:output_type -> breakwater.v1.Site
-	4,  // 48: breakwater.v1.SiteService.UpdateSite:output_type -> breakwater.v1.Site
-	4,  // 49: breakwater.v1.SiteService.DeleteSite:output_type -> breakwater.v1.Site
-	4,  // 50: breakwater.v1.SiteService.UndeleteSite:output_type -> breakwater.v1.Site
-	4,  // 51: breakwater.v1.SiteService.CheckActivation:output_type -> breakwater.v1.Site
-	4,  // 52: breakwater.v1.SiteService.PauseSite:output_type -> breakwater.v1.Site
-	4,  // 53: breakwater.v1.SiteService.ResumeSite:output_type -> breakwater.v1.Site
-	4,  // 54: breakwater.v1.SiteService.SuspendSite:output_type -> breakwater.v1.Site
-	4,  // 55: breakwater.v1.SiteService.UnsuspendSite:output_type -> breakwater.v1.Site
-	20, // 56: breakwater.v1.SiteService.PurgeCache:output_type -> breakwater.v1.PurgeCacheResponse
-	6,  // 57: breakwater.v1.SiteService.ConfigureSite:output_type -> breakwater.v1.SiteConfig
-	23, // 58: breakwater.v1.SiteService.WatchSites:output_type -> breakwater.v1.SiteEvent
-	45, // [45:59] is the sub-list for method output_type
-	31, // [31:45] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	30, // 27: breakwater.v1.Site.ActivationCheck.last_check_time:type_name -> google.protobuf.Timestamp
+	30, // 28: breakwater.v1.Site.ActivationCheck.next_check_time:type_name -> google.protobuf.Timestamp
+	34, // 29: breakwater.v1.SiteConfig.AppsEntry.value:type_name -> breakwater.v1.SiteApp
+	35, // 30: breakwater.v1.ConfigureSiteRequest.AppChange.settings:type_name -> google.protobuf.Struct
+	28, // 31: breakwater.v1.ConfigureSiteRequest.AppsEntry.value:type_name -> breakwater.v1.ConfigureSiteRequest.AppChange
+	7,  // 32: breakwater.v1.SiteService.CreateSite:input_type -> breakwater.v1.CreateSiteRequest
+	8,  // 33: breakwater.v1.SiteService.ListSites:input_type -> breakwater.v1.ListSitesRequest
+	10, // 34: breakwater.v1.SiteService.GetSite:input_type -> breakwater.v1.GetSiteRequest
+	11, // 35: breakwater.v1.SiteService.UpdateSite:input_type -> breakwater.v1.UpdateSiteRequest
+	12, // 36: breakwater.v1.SiteService.DeleteSite:input_type -> breakwater.v1.DeleteSiteRequest
+	13, // 37: breakwater.v1.SiteService.UndeleteSite:input_type -> breakwater.v1.UndeleteSiteRequest
+	14, // 38: breakwater.v1.SiteService.CheckActivation:input_type -> breakwater.v1.CheckActivationRequest
+	15, // 39: breakwater.v1.SiteService.PauseSite:input_type -> breakwater.v1.PauseSiteRequest
+	16, // 40: breakwater.v1.SiteService.ResumeSite:input_type -> breakwater.v1.ResumeSiteRequest
+	17, // 41: breakwater.v1.SiteService.SuspendSite:input_type -> breakwater.v1.SuspendSiteRequest
+	18, // 42: breakwater.v1.SiteService.UnsuspendSite:input_type -> breakwater.v1.UnsuspendSiteRequest
+	19, // 43: breakwater.v1.SiteService.PurgeCache:input_type -> breakwater.v1.PurgeCacheRequest
+	21, // 44: breakwater.v1.SiteService.ConfigureSite:input_type -> breakwater.v1.ConfigureSiteRequest
+	22, // 45: breakwater.v1.SiteService.WatchSites:input_type -> breakwater.v1.WatchSitesRequest
+	4,  // 46: breakwater.v1.SiteService.CreateSite:output_type -> breakwater.v1.Site
+	9,  // 47: breakwater.v1.SiteService.ListSites:output_type -> breakwater.v1.ListSitesResponse
+	4,  // 48: breakwater.v1.SiteService.GetSite:output_type -> breakwater.v1.Site
+	4,  // 49: breakwater.v1.SiteService.UpdateSite:output_type -> breakwater.v1.Site
+	4,  // 50: breakwater.v1.SiteService.DeleteSite:output_type -> breakwater.v1.Site
+	4,  // 51: breakwater.v1.SiteService.UndeleteSite:output_type -> breakwater.v1.Site
+	4,  // 52: breakwater.v1.SiteService.CheckActivation:output_type -> breakwater.v1.Site
+	4,  // 53: breakwater.v1.SiteService.PauseSite:output_type -> breakwater.v1.Site
+	4,  // 54: breakwater.v1.SiteService.ResumeSite:output_type -> breakwater.v1.Site
+	4,  // 55: breakwater.v1.SiteService.SuspendSite:output_type -> breakwater.v1.Site
+	4,  // 56: breakwater.v1.SiteService.UnsuspendSite:output_type -> breakwater.v1.Site
+	20, // 57: breakwater.v1.SiteService.PurgeCache:output_type -> breakwater.v1.PurgeCacheResponse
+	6,  // 58: breakwater.v1.SiteService.ConfigureSite:output_type -> breakwater.v1.SiteConfig
+	23, // 59: breakwater.v1.SiteService.WatchSites:output_type -> breakwater.v1.SiteEvent
+	46, // [46:60] is the sub-list for method output_type
+	32, // [32:46] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_v1_sites_proto_init() }
@@ -2369,13 +2515,14 @@ func file_breakwater_v1_sites_proto_init() {
 	file_breakwater_v1_apps_proto_init()
 	file_breakwater_v1_settings_proto_init()
 	file_breakwater_v1_threats_proto_init()
+	file_breakwater_v1_sites_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_breakwater_v1_sites_proto_rawDesc), len(file_breakwater_v1_sites_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -338,7 +338,8 @@ type ThreatSettings struct {
 	SpamControl ThreatSettings_Control_Mode `protobuf:"varint,5,opt,name=spam_control,json=spamControl,proto3,enum=breakwater.v1.ThreatSettings_Control_Mode" json:"spam_control,omitempty"`
 	// What is done to bots. Anything but OFF needs the plan of the app `bot-control`.
 	BotControl ThreatSettings_Control_Mode `protobuf:"varint,6,opt,name=bot_control,json=botControl,proto3,enum=breakwater.v1.ThreatSettings_Control_Mode" json:"bot_control,omitempty"`
-	// Who is allowed and who is not, first match first.
+	// Who is allowed and who is not, first match first. An entry that can never be reached,
+	// for one before it takes all its visitors, is refused.
 	FirewallEntries []*ThreatSettings_FirewallEntry `protobuf:"bytes,7,rep,name=firewall_entries,json=firewallEntries,proto3" json:"firewall_entries,omitempty"`
 	// How often one visitor may ask.
 	RateLimits []*ThreatSettings_RateLimit `protobuf:"bytes,8,rep,name=rate_limits,json=rateLimits,proto3" json:"rate_limits,omitempty"`
@@ -347,9 +348,14 @@ type ThreatSettings struct {
 	// Covers the threat settings only.
 	Etag string `protobuf:"bytes,10,opt,name=etag,proto3" json:"etag,omitempty"`
 	// The site's newest version; in the response of a change, the version that it made.
-	Version       int64 `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Version int64 `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
+	// What is done to floods: CHALLENGE or BLOCK; CHALLENGE when not given.
+	DdosAction ThreatSettings_Action `protobuf:"varint,12,opt,name=ddos_action,json=ddosAction,proto3,enum=breakwater.v1.ThreatSettings_Action" json:"ddos_action,omitempty"`
+	// Whether bots that are known for what they are, such as those of search engines, pass the
+	// bot control; true when not given.
+	BotAllowVerified *bool `protobuf:"varint,13,opt,name=bot_allow_verified,json=botAllowVerified,proto3,oneof" json:"bot_allow_verified,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ThreatSettings) Reset() {
@@ -457,6 +463,20 @@ func (x *ThreatSettings) GetVersion() int64 {
 		return x.Version
 	}
 	return 0
+}
+
+func (x *ThreatSettings) GetDdosAction() ThreatSettings_Action {
+	if x != nil {
+		return x.DdosAction
+	}
+	return ThreatSettings_ACTION_UNSPECIFIED
+}
+
+func (x *ThreatSettings) GetBotAllowVerified() bool {
+	if x != nil && x.BotAllowVerified != nil {
+		return *x.BotAllowVerified
+	}
+	return false
 }
 
 // The request of GetThreatSettings.
@@ -964,7 +984,7 @@ var File_breakwater_v1_threats_proto protoreflect.FileDescriptor
 
 const file_breakwater_v1_threats_proto_rawDesc = "" +
 	"\n" +
-	"\x1bbreakwater/v1/threats.proto\x12\rbreakwater.v1\x1a\x1abreakwater/v1/access.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x10\n" +
+	"\x1bbreakwater/v1/threats.proto\x12\rbreakwater.v1\x1a\x1abreakwater/v1/access.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x12\n" +
 	"\x0eThreatSettings\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12\\\n" +
 	"\x0esecurity_level\x18\x02 \x01(\x0e2+.breakwater.v1.ThreatSettings.SecurityLevelB\b\xbaH\x05\x82\x01\x02\x10\x01R\rsecurityLevel\x12!\n" +
@@ -979,7 +999,10 @@ const file_breakwater_v1_threats_proto_rawDesc = "" +
 	"\fpacket_rules\x18\t \x03(\v2(.breakwater.v1.ThreatSettings.PacketRuleB\b\xbaH\x05\x92\x01\x02\x10dR\vpacketRules\x12\x12\n" +
 	"\x04etag\x18\n" +
 	" \x01(\tR\x04etag\x12\x1d\n" +
-	"\aversion\x18\v \x01(\x03B\x03\xe0A\x03R\aversion\x1aL\n" +
+	"\aversion\x18\v \x01(\x03B\x03\xe0A\x03R\aversion\x12S\n" +
+	"\vddos_action\x18\f \x01(\x0e2$.breakwater.v1.ThreatSettings.ActionB\f\xbaH\t\x82\x01\x06\x18\x00\x18\x02\x18\x03R\n" +
+	"ddosAction\x121\n" +
+	"\x12bot_allow_verified\x18\r \x01(\bH\x00R\x10botAllowVerified\x88\x01\x01\x1aL\n" +
 	"\vSensitivity\"=\n" +
 	"\x05Level\x12\x15\n" +
 	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\a\n" +
@@ -993,7 +1016,7 @@ const file_breakwater_v1_threats_proto_rawDesc = "" +
 	"\x03OFF\x10\x01\x12\a\n" +
 	"\x03LOG\x10\x02\x12\r\n" +
 	"\tCHALLENGE\x10\x03\x12\t\n" +
-	"\x05BLOCK\x10\x04\x1a\x9d\x02\n" +
+	"\x05BLOCK\x10\x04\x1a\x85\x03\n" +
 	"\rFirewallEntry\x12\x1d\n" +
 	"\x04cidr\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@H\x00R\x04cidr\x12\x12\n" +
 	"\x03asn\x18\x02 \x01(\rH\x00R\x03asn\x12#\n" +
@@ -1002,8 +1025,9 @@ const file_breakwater_v1_threats_proto_rawDesc = "" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06action\x12\x1c\n" +
 	"\x04note\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04note\x12;\n" +
 	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTimeB\x0f\n" +
-	"\x06source\x12\x05\xbaH\x02\b\x01\x1a\xd4\x01\n" +
+	"expireTime:m\xbaHj\x1ah\n" +
+	"\brequired\x12&one of cidr, asn and country is needed\x1a4has(this.cidr) || has(this.asn) || has(this.country)B\b\n" +
+	"\x06source\x1a\xd4\x01\n" +
 	"\tRateLimit\x12 \n" +
 	"\x05match\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\bR\x05match\x12'\n" +
@@ -1041,7 +1065,8 @@ const file_breakwater_v1_threats_proto_rawDesc = "" +
 	"\x05BLOCK\x10\x02\x12\r\n" +
 	"\tCHALLENGE\x10\x03\x12\a\n" +
 	"\x03LOG\x10\x04:n\xeaAk\n" +
-	"\x19breakwater/ThreatSettings\x12.accounts/{account}/sites/{site}/threatSettings*\x0ethreatSettings2\x0ethreatSettings\"3\n" +
+	"\x19breakwater/ThreatSettings\x12.accounts/{account}/sites/{site}/threatSettings*\x0ethreatSettings2\x0ethreatSettingsB\x15\n" +
+	"\x13_bot_allow_verified\"3\n" +
 	"\x18GetThreatSettingsRequest\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x02R\x04name\"\xeb\x01\n" +
 	"\x1bUpdateThreatSettingsRequest\x12K\n" +
@@ -1094,22 +1119,23 @@ var file_breakwater_v1_threats_proto_depIdxs = []int32{
 	10, // 4: breakwater.v1.ThreatSettings.firewall_entries:type_name -> breakwater.v1.ThreatSettings.FirewallEntry
 	11, // 5: breakwater.v1.ThreatSettings.rate_limits:type_name -> breakwater.v1.ThreatSettings.RateLimit
 	12, // 6: breakwater.v1.ThreatSettings.packet_rules:type_name -> breakwater.v1.ThreatSettings.PacketRule
-	5,  // 7: breakwater.v1.UpdateThreatSettingsRequest.threat_settings:type_name -> breakwater.v1.ThreatSettings
-	13, // 8: breakwater.v1.UpdateThreatSettingsRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1,  // 9: breakwater.v1.ThreatSettings.FirewallEntry.action:type_name -> breakwater.v1.ThreatSettings.Action
-	14, // 10: breakwater.v1.ThreatSettings.FirewallEntry.expire_time:type_name -> google.protobuf.Timestamp
-	1,  // 11: breakwater.v1.ThreatSettings.RateLimit.action:type_name -> breakwater.v1.ThreatSettings.Action
-	4,  // 12: breakwater.v1.ThreatSettings.PacketRule.protocol:type_name -> breakwater.v1.ThreatSettings.PacketRule.Protocol
-	1,  // 13: breakwater.v1.ThreatSettings.PacketRule.action:type_name -> breakwater.v1.ThreatSettings.Action
-	6,  // 14: breakwater.v1.ThreatService.GetThreatSettings:input_type -> breakwater.v1.GetThreatSettingsRequest
-	7,  // 15: breakwater.v1.ThreatService.UpdateThreatSettings:input_type -> breakwater.v1.UpdateThreatSettingsRequest
-	5,  // 16: breakwater.v1.ThreatService.GetThreatSettings:output_type -> breakwater.v1.ThreatSettings
-	5,  // 17: breakwater.v1.ThreatService.UpdateThreatSettings:output_type -> breakwater.v1.ThreatSettings
-	16, // [16:18] is the sub-list for method output_type
-	14, // [14:16] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	1,  // 7: breakwater.v1.ThreatSettings.ddos_action:type_name -> breakwater.v1.ThreatSettings.Action
+	5,  // 8: breakwater.v1.UpdateThreatSettingsRequest.threat_settings:type_name -> breakwater.v1.ThreatSettings
+	13, // 9: breakwater.v1.UpdateThreatSettingsRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 10: breakwater.v1.ThreatSettings.FirewallEntry.action:type_name -> breakwater.v1.ThreatSettings.Action
+	14, // 11: breakwater.v1.ThreatSettings.FirewallEntry.expire_time:type_name -> google.protobuf.Timestamp
+	1,  // 12: breakwater.v1.ThreatSettings.RateLimit.action:type_name -> breakwater.v1.ThreatSettings.Action
+	4,  // 13: breakwater.v1.ThreatSettings.PacketRule.protocol:type_name -> breakwater.v1.ThreatSettings.PacketRule.Protocol
+	1,  // 14: breakwater.v1.ThreatSettings.PacketRule.action:type_name -> breakwater.v1.ThreatSettings.Action
+	6,  // 15: breakwater.v1.ThreatService.GetThreatSettings:input_type -> breakwater.v1.GetThreatSettingsRequest
+	7,  // 16: breakwater.v1.ThreatService.UpdateThreatSettings:input_type -> breakwater.v1.UpdateThreatSettingsRequest
+	5,  // 17: breakwater.v1.ThreatService.GetThreatSettings:output_type -> breakwater.v1.ThreatSettings
+	5,  // 18: breakwater.v1.ThreatService.UpdateThreatSettings:output_type -> breakwater.v1.ThreatSettings
+	17, // [17:19] is the sub-list for method output_type
+	15, // [15:17] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_v1_threats_proto_init() }
@@ -1118,6 +1144,7 @@ func file_breakwater_v1_threats_proto_init() {
 		return
 	}
 	file_breakwater_v1_access_proto_init()
+	file_breakwater_v1_threats_proto_msgTypes[0].OneofWrappers = []any{}
 	file_breakwater_v1_threats_proto_msgTypes[5].OneofWrappers = []any{
 		(*ThreatSettings_FirewallEntry_Cidr)(nil),
 		(*ThreatSettings_FirewallEntry_Asn)(nil),

@@ -330,11 +330,14 @@ func TestViews(t *testing.T) {
 	c := defaults(t)
 	s := &breakwaterv1.Settings{
 		BrowserTtlSeconds: 60, DevelopmentMode: true, DevelopmentModeExpireTime: timestamppb.Now(), HttpsRedirect: true,
-		Hsts: &breakwaterv1.Settings_Hsts{Enabled: true, MaxAgeSeconds: 300},
+		Hsts:      &breakwaterv1.Settings_Hsts{Enabled: true, MaxAgeSeconds: 300},
+		SortQuery: true, HttpsRewrite: true,
 	}
 	threats := &breakwaterv1.ThreatSettings{
-		UnderAttack: true,
-		BotControl:  breakwaterv1.ThreatSettings_Control_BLOCK,
+		UnderAttack:      true,
+		DdosAction:       breakwaterv1.ThreatSettings_BLOCK,
+		BotAllowVerified: new(false),
+		BotControl:       breakwaterv1.ThreatSettings_Control_BLOCK,
 		FirewallEntries: []*breakwaterv1.ThreatSettings_FirewallEntry{
 			{Source: &breakwaterv1.ThreatSettings_FirewallEntry_Cidr{Cidr: "192.0.2.0/24"}, Action: breakwaterv1.ThreatSettings_BLOCK},
 			{Source: &breakwaterv1.ThreatSettings_FirewallEntry_Asn{Asn: 64500}, Action: breakwaterv1.ThreatSettings_LOG},
@@ -353,6 +356,14 @@ func TestViews(t *testing.T) {
 		}
 		if !enabled {
 			t.Errorf("%s is off", id)
+		}
+		// Whatever the schema shows to people can be set somewhere.
+		for setting, property := range app.GetSettingsSchema().GetFields()["properties"].GetStructValue().GetFields() {
+			shown := full.GetFields()[setting]
+			if standard := app.GetDefaultSettings().GetFields()[setting]; shown == nil ||
+				property.GetStructValue().GetFields()["type"].GetStringValue() == "boolean" && proto.Equal(shown, standard) {
+				t.Errorf("%s: %s is not what the owner says: %v", id, setting, shown)
+			}
 		}
 		_, empty, _ := View(id, nil, nil)
 		for _, view := range []*structpb.Struct{full, empty} {

@@ -38,7 +38,7 @@ func viewSettings(id string, s *breakwaterv1.Settings) (bool, map[string]any) {
 			level = breakwaterv1.Settings_STANDARD
 		}
 		return level != breakwaterv1.Settings_BYPASS,
-			map[string]any{"level": level.String(), "ttlSeconds": s.GetEdgeTtlSeconds()}
+			map[string]any{"level": level.String(), "ttlSeconds": s.GetEdgeTtlSeconds(), "sortQuery": s.GetSortQuery()}
 	case "dev-mode":
 		fields := map[string]any{}
 		if s.GetDevelopmentModeExpireTime() != nil {
@@ -58,7 +58,8 @@ func viewSettings(id string, s *breakwaterv1.Settings) (bool, map[string]any) {
 		}
 		return s.GetTlsMode() != breakwaterv1.Settings_OFF, fields
 	case "https-rewrite":
-		return s.GetHttpsRedirect(), map[string]any{"redirect": s.GetHttpsRedirect()}
+		return s.GetHttpsRedirect() || s.GetHttpsRewrite(),
+			map[string]any{"redirect": s.GetHttpsRedirect(), "rewrite": s.GetHttpsRewrite()}
 	}
 	return false, nil
 }
@@ -80,14 +81,21 @@ func viewThreats(id string, t *breakwaterv1.ThreatSettings) (bool, map[string]an
 		if s == breakwaterv1.ThreatSettings_Sensitivity_LEVEL_UNSPECIFIED {
 			s = breakwaterv1.ThreatSettings_Sensitivity_MEDIUM
 		}
-		return true, map[string]any{"sensitivity": strings.ToLower(s.String())}
+		action := t.GetDdosAction()
+		if action == breakwaterv1.ThreatSettings_ACTION_UNSPECIFIED {
+			action = breakwaterv1.ThreatSettings_CHALLENGE
+		}
+		return true, map[string]any{"sensitivity": strings.ToLower(s.String()), "action": strings.ToLower(action.String())}
 	case "bot-control":
 		b := t.GetBotControl()
 		if b == breakwaterv1.ThreatSettings_Control_MODE_UNSPECIFIED {
 			b = breakwaterv1.ThreatSettings_Control_OFF
 		}
 		return b != breakwaterv1.ThreatSettings_Control_OFF,
-			map[string]any{"action": strings.ToLower(b.String())}
+			map[string]any{
+				"action":        strings.ToLower(b.String()),
+				"allowVerified": t == nil || t.BotAllowVerified == nil || t.GetBotAllowVerified(),
+			}
 	case "ip-firewall":
 		entries := make([]any, 0, len(t.GetFirewallEntries()))
 		for _, e := range t.GetFirewallEntries() {

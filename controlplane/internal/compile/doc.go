@@ -27,4 +27,4 @@ package compile
 // Version is the version of the compiler. It grows with every change that gives other
 // bytes for the same input, also where the serialisation library is what changed; golden
 // files notice. A new version re-emits documents whose inputs did not change.
-const Version = 1
+const Version = 2

@@ -105,6 +105,9 @@ func siteDocument(rec *storev1.SiteRecord) *edgev1.SiteDocument {
 		RateLimits:        t.GetRateLimits(),
 		SpamControl:       or(t.GetSpamControl(), breakwaterv1.ThreatSettings_Control_OFF),
 		BotControl:        or(t.GetBotControl(), breakwaterv1.ThreatSettings_Control_OFF),
+		SortQuery:         s.GetSortQuery(),
+		HttpsRewrite:      s.GetHttpsRewrite(),
+		BotAllowVerified:  t == nil || t.BotAllowVerified == nil || t.GetBotAllowVerified(),
 	}
 	if s.GetHsts().GetEnabled() {
 		doc.Hsts = s.GetHsts()
@@ -118,6 +121,7 @@ func shieldDocument(domain string, t *breakwaterv1.ThreatSettings) *edgev1.Shiel
 		SecurityLevel:   or(t.GetSecurityLevel(), breakwaterv1.ThreatSettings_MEDIUM),
 		UnderAttack:     t.GetUnderAttack(),
 		DdosSensitivity: or(t.GetDdosSensitivity(), breakwaterv1.ThreatSettings_Sensitivity_MEDIUM),
+		DdosAction:      or(t.GetDdosAction(), breakwaterv1.ThreatSettings_CHALLENGE),
 	}
 	for _, e := range t.GetFirewallEntries() {
 		doc.FirewallEntries = append(doc.FirewallEntries, &breakwaterv1.ThreatSettings_FirewallEntry{

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
@@ -84,6 +85,30 @@ func TestSiteApps(t *testing.T) {
 	off, err := w.toggle(site, "always-online", &breakwaterv1.SiteApp{}, "enabled", "settings")
 	if err != nil || off.GetEnabled() || w.record("acme", "shop.example").GetConfig().GetApps() != nil {
 		t.Errorf("off: %v, %v", off, err)
+	}
+}
+
+// TestSiteAppEtagIsTheStored: empty settings are the same as none, so the etag that an update
+// answers with is the one that the next read shows.
+func TestSiteAppEtagIsTheStored(t *testing.T) {
+	w := newSiteWorld(t)
+	site := w.create("acme", "shop.example").GetName()
+	if _, err := w.toggle(site, "minify", &breakwaterv1.SiteApp{Enabled: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, paths := range [][]string{nil, {"settings"}} {
+		for _, app := range []string{"minify", "email-obfuscate"} {
+			for _, settings := range []*structpb.Struct{nil, {}} {
+				got, err := w.toggle(site, app, &breakwaterv1.SiteApp{Settings: settings}, paths...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				now, err := w.apps.GetSiteApp(w.as("GetSiteApp"), &breakwaterv1.GetSiteAppRequest{Name: site + "/apps/" + app})
+				if err != nil || now.GetEtag() != got.GetEtag() || got.GetVersion() != 2 {
+					t.Errorf("%s, settings %v, mask %v: answered %v, now %v, %v", app, settings, paths, got, now, err)
+				}
+			}
+		}
 	}
 }
 

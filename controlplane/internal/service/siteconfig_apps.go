@@ -36,15 +36,19 @@ func (e *siteEdit) decided(id string) {
 }
 
 // tidyApps forgets switches that are as if nobody had touched them, and keeps of the others
-// only what is decided.
+// only what is decided. Empty settings are none, so that the two have one etag.
 func (e *siteEdit) tidyApps() {
 	apps := e.rec.GetConfig().GetApps()
 	for id, t := range apps {
-		if !t.GetEnabled() && len(t.GetSettings().GetFields()) == 0 {
+		settings := t.GetSettings()
+		if len(settings.GetFields()) == 0 {
+			settings = nil
+		}
+		if !t.GetEnabled() && settings == nil {
 			delete(apps, id)
 			continue
 		}
-		apps[id] = &breakwaterv1.SiteApp{Enabled: t.GetEnabled(), Settings: t.GetSettings()}
+		apps[id] = &breakwaterv1.SiteApp{Enabled: t.GetEnabled(), Settings: settings}
 	}
 	if len(apps) == 0 {
 		e.rec.GetConfig().Apps = nil

@@ -17,8 +17,8 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/sitestate"
 )
 
-// ConfigureSite implements SiteService. Each entry of apps says whether the app is on; its
-// settings stay where the entry has none.
+// ConfigureSite implements SiteService. An app's switch and its settings stay where its entry
+// does not say them.
 func (s *Sites) ConfigureSite(ctx context.Context, req *breakwaterv1.ConfigureSiteRequest) (*breakwaterv1.SiteConfig, error) {
 	name, err := siteName(req.GetName())
 	if err != nil {
@@ -105,8 +105,10 @@ func (s *Sites) configure(e *siteEdit, req *breakwaterv1.ConfigureSiteRequest, a
 			return err
 		}
 		given, t := req.GetApps()[id], e.toggle(id)
-		t.Enabled = given.GetEnabled()
-		e.decided(id)
+		if given.Enabled != nil {
+			t.Enabled = given.GetEnabled()
+			e.decided(id)
+		}
 		if given.GetSettings() != nil {
 			t.Settings, _ = proto.Clone(given.GetSettings()).(*structpb.Struct)
 		}

@@ -101,7 +101,7 @@ func TestConfigureSite(t *testing.T) {
 		Name:           name,
 		Settings:       &breakwaterv1.Settings{HttpsRedirect: true},
 		ThreatSettings: &breakwaterv1.ThreatSettings{UnderAttack: true},
-		Apps:           map[string]*breakwaterv1.SiteApp{"always-online": {Enabled: true}},
+		Apps:           map[string]*breakwaterv1.ConfigureSiteRequest_AppChange{"always-online": {Enabled: new(true)}},
 	})
 	if err != nil || got.GetVersion() != 2 || !got.GetSettings().GetHttpsRedirect() || !got.GetThreatSettings().GetUnderAttack() || !got.GetApps()["always-online"].GetEnabled() {
 		t.Fatalf("%v, %v", got, err)
@@ -119,10 +119,10 @@ func TestConfigureSite(t *testing.T) {
 		"threatSettings.firewallEntries[0]": {ThreatSettings: &breakwaterv1.ThreatSettings{
 			FirewallEntries: []*breakwaterv1.ThreatSettings_FirewallEntry{cidrEntry("10.0.0.1/8")},
 		}},
-		"apps.always-online.settings.maxStaleSeconds": {Apps: map[string]*breakwaterv1.SiteApp{
-			"always-online": {Enabled: true, Settings: structOf(t, map[string]any{"maxStaleSeconds": "x"})},
+		"apps.always-online.settings.maxStaleSeconds": {Apps: map[string]*breakwaterv1.ConfigureSiteRequest_AppChange{
+			"always-online": {Enabled: new(true), Settings: structOf(t, map[string]any{"maxStaleSeconds": "x"})},
 		}},
-		"apps.nonsense": {Apps: map[string]*breakwaterv1.SiteApp{"nonsense": {}}},
+		"apps.nonsense": {Apps: map[string]*breakwaterv1.ConfigureSiteRequest_AppChange{"nonsense": {}}},
 	} {
 		req.Name = name
 		_, err := w.sites.ConfigureSite(w.as("ConfigureSite"), req)
@@ -136,13 +136,40 @@ func TestConfigureSite(t *testing.T) {
 	}
 }
 
+// TestConfigureSiteKeepsWhatIsAbsent: an app's switch and its settings stay where the request
+// does not say them.
+func TestConfigureSiteKeepsWhatIsAbsent(t *testing.T) {
+	w := newSiteWorld(t)
+	name := w.create("acme", "shop.example").GetName()
+	css := structOf(t, map[string]any{"css": true})
+	for _, step := range []struct {
+		change   *breakwaterv1.ConfigureSiteRequest_AppChange
+		enabled  bool
+		settings int
+	}{
+		{&breakwaterv1.ConfigureSiteRequest_AppChange{Enabled: new(true)}, true, 0},
+		{&breakwaterv1.ConfigureSiteRequest_AppChange{Settings: css}, true, 1},
+		{&breakwaterv1.ConfigureSiteRequest_AppChange{}, true, 1},
+		{&breakwaterv1.ConfigureSiteRequest_AppChange{Enabled: new(false)}, false, 1},
+		{&breakwaterv1.ConfigureSiteRequest_AppChange{Settings: structOf(t, nil)}, false, 0},
+	} {
+		got, err := w.sites.ConfigureSite(w.as("ConfigureSite"), &breakwaterv1.ConfigureSiteRequest{
+			Name: name, Apps: map[string]*breakwaterv1.ConfigureSiteRequest_AppChange{"minify": step.change},
+		})
+		app := got.GetApps()["minify"]
+		if err != nil || app.GetEnabled() != step.enabled || len(app.GetSettings().GetFields()) != step.settings {
+			t.Errorf("after %v: %v, %v", step.change, app, err)
+		}
+	}
+}
+
 func TestConfigureSiteMeetsEtags(t *testing.T) {
 	w := newSiteWorld(t)
 	name := w.create("acme", "shop.example").GetName()
 	for part, req := range map[string]*breakwaterv1.ConfigureSiteRequest{
 		"settings":       {Settings: &breakwaterv1.Settings{HttpsRedirect: true, Etag: "stale"}},
 		"threatSettings": {ThreatSettings: &breakwaterv1.ThreatSettings{UnderAttack: true, Etag: "stale"}},
-		"app":            {Apps: map[string]*breakwaterv1.SiteApp{"always-online": {Enabled: true, Etag: "stale"}}},
+		"app":            {Apps: map[string]*breakwaterv1.ConfigureSiteRequest_AppChange{"always-online": {Enabled: new(true), Etag: "stale"}}},
 	} {
 		req.Name = name
 		_, err := w.sites.ConfigureSite(w.as("ConfigureSite"), req)

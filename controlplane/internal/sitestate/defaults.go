@@ -49,6 +49,12 @@ func CompleteThreatSettings(t *breakwaterv1.ThreatSettings) {
 	if t.GetBotControl() == breakwaterv1.ThreatSettings_Control_MODE_UNSPECIFIED {
 		t.BotControl = breakwaterv1.ThreatSettings_Control_OFF
 	}
+	if t.GetDdosAction() == breakwaterv1.ThreatSettings_ACTION_UNSPECIFIED {
+		t.DdosAction = breakwaterv1.ThreatSettings_CHALLENGE
+	}
+	if t.BotAllowVerified == nil {
+		t.BotAllowVerified = new(true)
+	}
 }
 
 // CompleteOrigin replaces what is not said by what it means.
@@ -57,11 +63,16 @@ func CompleteOrigin(o *breakwaterv1.Origin) {
 		o.Scheme = breakwaterv1.Origin_HTTPS
 	}
 	if o.GetPort() == 0 {
-		o.Port = 443
-		if o.GetScheme() == breakwaterv1.Origin_HTTP {
-			o.Port = 80
-		}
+		o.Port = DefaultPort(o.GetScheme())
 	}
+}
+
+// DefaultPort is the port of an origin that says none.
+func DefaultPort(scheme breakwaterv1.Origin_Scheme) int32 {
+	if scheme == breakwaterv1.Origin_HTTP {
+		return 80
+	}
+	return 443
 }
 
 // CompleteConfig replaces what is not said anywhere in a configuration. A configuration

@@ -58,9 +58,15 @@ type SiteDocument struct {
 	// What is done to spam in forms and comments.
 	SpamControl v1.ThreatSettings_Control_Mode `protobuf:"varint,14,opt,name=spam_control,json=spamControl,proto3,enum=breakwater.v1.ThreatSettings_Control_Mode" json:"spam_control,omitempty"`
 	// What is done to bots.
-	BotControl    v1.ThreatSettings_Control_Mode `protobuf:"varint,15,opt,name=bot_control,json=botControl,proto3,enum=breakwater.v1.ThreatSettings_Control_Mode" json:"bot_control,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	BotControl v1.ThreatSettings_Control_Mode `protobuf:"varint,15,opt,name=bot_control,json=botControl,proto3,enum=breakwater.v1.ThreatSettings_Control_Mode" json:"bot_control,omitempty"`
+	// Whether the order of a query string's parameters is left out of the cache key.
+	SortQuery bool `protobuf:"varint,16,opt,name=sort_query,json=sortQuery,proto3" json:"sort_query,omitempty"`
+	// Whether links of pages to plain HTTP are rewritten to HTTPS.
+	HttpsRewrite bool `protobuf:"varint,17,opt,name=https_rewrite,json=httpsRewrite,proto3" json:"https_rewrite,omitempty"`
+	// Whether bots that are known for what they are pass the bot control.
+	BotAllowVerified bool `protobuf:"varint,18,opt,name=bot_allow_verified,json=botAllowVerified,proto3" json:"bot_allow_verified,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *SiteDocument) Reset() {
@@ -198,6 +204,27 @@ func (x *SiteDocument) GetBotControl() v1.ThreatSettings_Control_Mode {
 	return v1.ThreatSettings_Control_Mode(0)
 }
 
+func (x *SiteDocument) GetSortQuery() bool {
+	if x != nil {
+		return x.SortQuery
+	}
+	return false
+}
+
+func (x *SiteDocument) GetHttpsRewrite() bool {
+	if x != nil {
+		return x.HttpsRewrite
+	}
+	return false
+}
+
+func (x *SiteDocument) GetBotAllowVerified() bool {
+	if x != nil {
+		return x.BotAllowVerified
+	}
+	return false
+}
+
 // A ShieldDocument is what must reach the edge first when a site is attacked: flat data,
 // no expressions. Urgent channel, `shield/{domain}`.
 type ShieldDocument struct {
@@ -213,7 +240,9 @@ type ShieldDocument struct {
 	// Who is allowed and who is not, first match first; without notes and expiries.
 	FirewallEntries []*v1.ThreatSettings_FirewallEntry `protobuf:"bytes,5,rep,name=firewall_entries,json=firewallEntries,proto3" json:"firewall_entries,omitempty"`
 	// Which packets are dropped; without notes.
-	PacketRules   []*v1.ThreatSettings_PacketRule `protobuf:"bytes,6,rep,name=packet_rules,json=packetRules,proto3" json:"packet_rules,omitempty"`
+	PacketRules []*v1.ThreatSettings_PacketRule `protobuf:"bytes,6,rep,name=packet_rules,json=packetRules,proto3" json:"packet_rules,omitempty"`
+	// What is done to floods, CHALLENGE or BLOCK.
+	DdosAction    v1.ThreatSettings_Action `protobuf:"varint,7,opt,name=ddos_action,json=ddosAction,proto3,enum=breakwater.v1.ThreatSettings_Action" json:"ddos_action,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -288,6 +317,13 @@ func (x *ShieldDocument) GetPacketRules() []*v1.ThreatSettings_PacketRule {
 		return x.PacketRules
 	}
 	return nil
+}
+
+func (x *ShieldDocument) GetDdosAction() v1.ThreatSettings_Action {
+	if x != nil {
+		return x.DdosAction
+	}
+	return v1.ThreatSettings_Action(0)
 }
 
 // A PurgeDocument says what the edge must have forgotten. Urgent channel, `purge/{domain}`.
@@ -780,7 +816,7 @@ var File_breakwater_edge_v1_documents_proto protoreflect.FileDescriptor
 
 const file_breakwater_edge_v1_documents_proto_rawDesc = "" +
 	"\n" +
-	"\"breakwater/edge/v1/documents.proto\x12\x12breakwater.edge.v1\x1a\x1cbreakwater/v1/settings.proto\x1a\x19breakwater/v1/sites.proto\x1a\x1bbreakwater/v1/threats.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x8c\a\n" +
+	"\"breakwater/edge/v1/documents.proto\x12\x12breakwater.edge.v1\x1a\x1cbreakwater/v1/settings.proto\x1a\x19breakwater/v1/sites.proto\x1a\x1bbreakwater/v1/threats.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xfe\a\n" +
 	"\fSiteDocument\x12\x16\n" +
 	"\x06domain\x18\x01 \x01(\tR\x06domain\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x12-\n" +
@@ -800,17 +836,23 @@ const file_breakwater_edge_v1_documents_proto_rawDesc = "" +
 	"rateLimits\x12M\n" +
 	"\fspam_control\x18\x0e \x01(\x0e2*.breakwater.v1.ThreatSettings.Control.ModeR\vspamControl\x12K\n" +
 	"\vbot_control\x18\x0f \x01(\x0e2*.breakwater.v1.ThreatSettings.Control.ModeR\n" +
-	"botControl\x1aO\n" +
+	"botControl\x12\x1d\n" +
+	"\n" +
+	"sort_query\x18\x10 \x01(\bR\tsortQuery\x12#\n" +
+	"\rhttps_rewrite\x18\x11 \x01(\bR\fhttpsRewrite\x12,\n" +
+	"\x12bot_allow_verified\x18\x12 \x01(\bR\x10botAllowVerified\x1aO\n" +
 	"\x06AppUse\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\x123\n" +
-	"\bsettings\x18\x02 \x01(\v2\x17.google.protobuf.StructR\bsettings\"\xa0\x03\n" +
+	"\bsettings\x18\x02 \x01(\v2\x17.google.protobuf.StructR\bsettings\"\xe7\x03\n" +
 	"\x0eShieldDocument\x12\x16\n" +
 	"\x06domain\x18\x01 \x01(\tR\x06domain\x12R\n" +
 	"\x0esecurity_level\x18\x02 \x01(\x0e2+.breakwater.v1.ThreatSettings.SecurityLevelR\rsecurityLevel\x12!\n" +
 	"\funder_attack\x18\x03 \x01(\bR\vunderAttack\x12Z\n" +
 	"\x10ddos_sensitivity\x18\x04 \x01(\x0e2/.breakwater.v1.ThreatSettings.Sensitivity.LevelR\x0fddosSensitivity\x12V\n" +
 	"\x10firewall_entries\x18\x05 \x03(\v2+.breakwater.v1.ThreatSettings.FirewallEntryR\x0ffirewallEntries\x12K\n" +
-	"\fpacket_rules\x18\x06 \x03(\v2(.breakwater.v1.ThreatSettings.PacketRuleR\vpacketRules\"\xdc\x01\n" +
+	"\fpacket_rules\x18\x06 \x03(\v2(.breakwater.v1.ThreatSettings.PacketRuleR\vpacketRules\x12E\n" +
+	"\vddos_action\x18\a \x01(\x0e2$.breakwater.v1.ThreatSettings.ActionR\n" +
+	"ddosAction\"\xdc\x01\n" +
 	"\rPurgeDocument\x12\x16\n" +
 	"\x06domain\x18\x01 \x01(\tR\x06domain\x12)\n" +
 	"\x10everything_epoch\x18\x02 \x01(\x03R\x0feverythingEpoch\x12A\n" +
@@ -875,7 +917,8 @@ var file_breakwater_edge_v1_documents_proto_goTypes = []any{
 	(v1.ThreatSettings_Sensitivity_Level)(0), // 17: breakwater.v1.ThreatSettings.Sensitivity.Level
 	(*v1.ThreatSettings_FirewallEntry)(nil),  // 18: breakwater.v1.ThreatSettings.FirewallEntry
 	(*v1.ThreatSettings_PacketRule)(nil),     // 19: breakwater.v1.ThreatSettings.PacketRule
-	(*structpb.Struct)(nil),                  // 20: google.protobuf.Struct
+	(v1.ThreatSettings_Action)(0),            // 20: breakwater.v1.ThreatSettings.Action
+	(*structpb.Struct)(nil),                  // 21: google.protobuf.Struct
 }
 var file_breakwater_edge_v1_documents_proto_depIdxs = []int32{
 	9,  // 0: breakwater.edge.v1.SiteDocument.origin:type_name -> breakwater.v1.Origin
@@ -891,15 +934,16 @@ var file_breakwater_edge_v1_documents_proto_depIdxs = []int32{
 	17, // 10: breakwater.edge.v1.ShieldDocument.ddos_sensitivity:type_name -> breakwater.v1.ThreatSettings.Sensitivity.Level
 	18, // 11: breakwater.edge.v1.ShieldDocument.firewall_entries:type_name -> breakwater.v1.ThreatSettings.FirewallEntry
 	19, // 12: breakwater.edge.v1.ShieldDocument.packet_rules:type_name -> breakwater.v1.ThreatSettings.PacketRule
-	7,  // 13: breakwater.edge.v1.PurgeDocument.entries:type_name -> breakwater.edge.v1.PurgeDocument.Entry
-	8,  // 14: breakwater.edge.v1.DnsDocument.records:type_name -> breakwater.edge.v1.DnsDocument.Record
-	20, // 15: breakwater.edge.v1.AppDocument.default_settings:type_name -> google.protobuf.Struct
-	20, // 16: breakwater.edge.v1.SiteDocument.AppUse.settings:type_name -> google.protobuf.Struct
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	20, // 13: breakwater.edge.v1.ShieldDocument.ddos_action:type_name -> breakwater.v1.ThreatSettings.Action
+	7,  // 14: breakwater.edge.v1.PurgeDocument.entries:type_name -> breakwater.edge.v1.PurgeDocument.Entry
+	8,  // 15: breakwater.edge.v1.DnsDocument.records:type_name -> breakwater.edge.v1.DnsDocument.Record
+	21, // 16: breakwater.edge.v1.AppDocument.default_settings:type_name -> google.protobuf.Struct
+	21, // 17: breakwater.edge.v1.SiteDocument.AppUse.settings:type_name -> google.protobuf.Struct
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_edge_v1_documents_proto_init() }
