@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
+	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/billing"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/catalog"
@@ -52,7 +53,12 @@ func New(cfg Config) *Payments { return &Payments{cfg: cfg} }
 // Within runs a decision as part of a change, and stores with it what was decided. The
 // change belongs to the account.
 func (p *Payments) Within(tx *change.Tx, account string, decide func(billing.Tx) error) error {
-	t := &transaction{payments: p, tx: tx, tenant: resource.ForAccount(account)}
+	return p.within(tx, account, tx.Audit, decide)
+}
+
+// within is Within, also for a change of another account.
+func (p *Payments) within(tx *change.Tx, account string, audit func(*breakwaterv1.AuditEvent), decide func(billing.Tx) error) error {
+	t := &transaction{payments: p, tx: tx, tenant: resource.ForAccount(account), audit: audit}
 	if err := t.open(); err != nil {
 		return err
 	}

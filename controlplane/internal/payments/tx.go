@@ -27,6 +27,8 @@ type transaction struct {
 	payments *Payments
 	tx       *change.Tx
 	tenant   resource.Tenant
+	// audit is where the account's events go.
+	audit func(*breakwaterv1.AuditEvent)
 
 	before, record *storev1.BillingRecord
 	work           bool
@@ -174,7 +176,7 @@ func (t *transaction) Mail(id, subject, text string) error {
 
 // Audit implements [billing.Tx].
 func (t *transaction) Audit(name, summary string) {
-	t.tx.Audit(&breakwaterv1.AuditEvent{
+	t.audit(&breakwaterv1.AuditEvent{
 		Resource: resource.AccountName(t.tenant.Account()) + "/" + name, Summary: summary,
 	})
 }

@@ -38,7 +38,7 @@ type AccountsConfig struct {
 	NewID func(now time.Time) string
 	// Random is crypto/rand.Reader but in tests.
 	Random io.Reader
-	// Billing may be nil: then nobody is told of the end of an account.
+	// Billing may be nil: then nobody is told of the end of an account, and of its return.
 	Billing BillingEnds
 	// Began, if any, takes part in the change that makes an account.
 	Began func(tx *change.Tx, account string) error
@@ -288,8 +288,8 @@ func (s *Accounts) UpdateAccount(ctx context.Context, req *breakwaterv1.UpdateAc
 }
 
 // DeleteAccount implements AccountService: softly, so that its sites leave the edge now and
-// everything is there again after UndeleteAccount, but that nothing is paid for beyond the
-// period.
+// everything is there again after UndeleteAccount. Nothing is paid for beyond the period
+// unless that comes before its end.
 func (s *Accounts) DeleteAccount(ctx context.Context, req *breakwaterv1.DeleteAccountRequest) (*breakwaterv1.Account, error) {
 	name, err := resource.ParseName(req.GetName())
 	if err != nil {
@@ -333,6 +333,11 @@ func (s *Accounts) UndeleteAccount(ctx context.Context, req *breakwaterv1.Undele
 			return nil, rpcerr.Precondition(rpcerr.ReasonInvalidState, name.String(), "%s is being purged", name)
 		}
 		rec.Account.DeleteTime, rec.Account.PurgeTime = nil, nil
+		if s.cfg.Billing != nil {
+			if err := s.cfg.Billing.AccountRestored(tx, name.Account); err != nil {
+				return nil, err
+			}
+		}
 		return accountStore(tx, name, rec, "account brought back", []string{"deleteTime", "purgeTime"})
 	})
 }

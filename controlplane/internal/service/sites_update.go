@@ -140,7 +140,10 @@ func (s *Sites) UndeleteSite(ctx context.Context, req *breakwaterv1.UndeleteSite
 		if err := siteAccountOpen(e.tx, resource.Name{Account: e.name.Account, Collection: "accounts"}); err != nil {
 			return err
 		}
-		return s.step(e, sitestate.Undelete, "", "site undeleted")
+		if err := s.step(e, sitestate.Undelete, "", "site undeleted"); err != nil || s.cfg.Billing == nil {
+			return err
+		}
+		return s.cfg.Billing.SiteRestored(e.tx, e.name.Account, e.name.Site)
 	})
 }
 
