@@ -95,8 +95,22 @@ func (e *edit) missing(result onboard.Result, misses int) error {
 	if err := sitestate.Step(e.rec, sitestate.Lose, result.Reason, e.free(), e.tx.Now(), e.w.cfg.Times); err != nil {
 		return err
 	}
+	return e.lost(e.tx)
+}
+
+// lost stores a site that moved, and cancels what is paid for it: its account has the domain
+// no more. to is the change, as its account's.
+func (e *edit) lost(to sitestate.Tx) error {
 	e.next(e.w.cfg.Schedule.NextCheck(1, e.w.cfg.Rand))
-	return e.version(e.tx, "MoveSite", "site moved: "+result.Reason, "state")
+	const method = "MoveSite"
+	err := e.version(to, method, "site moved: "+e.rec.GetSite().GetStateReason(), "state")
+	if err != nil || e.w.cfg.Billing == nil {
+		return err
+	}
+	return e.w.cfg.Billing.SiteLost(e.tx, e.rec, func(event *breakwaterv1.AuditEvent) {
+		event.Method = method
+		to.Audit(event)
+	})
 }
 
 func (e *edit) index() (*storev1.DomainRecord, string, error) {
@@ -147,7 +161,10 @@ func (e *edit) proven() error {
 	if err := sitestate.Step(e.rec, sitestate.Prove, "", e.free(), e.tx.Now(), e.w.cfg.Times); err != nil {
 		return err
 	}
-	return e.version(e.tx, "ActivateSite", "site activated", "state")
+	if err := e.version(e.tx, "ActivateSite", "site activated", "state"); err != nil || e.w.cfg.Billing == nil {
+		return err
+	}
+	return e.w.cfg.Billing.SiteRestored(e.tx, account, site.GetDomain())
 }
 
 // obstacle says why a site whose proof was found does not become active, or nothing.
@@ -219,6 +236,5 @@ func (e *edit) oust(account string) error {
 	if err := sitestate.Step(old.rec, sitestate.Lose, reason, old.free(), e.tx.Now(), e.w.cfg.Times); err != nil {
 		return err
 	}
-	old.next(e.w.cfg.Schedule.NextCheck(1, e.w.cfg.Rand))
-	return old.version(otherTx{e.tx, e.w, tenant}, "MoveSite", "site moved: "+reason, "state")
+	return old.lost(otherTx{e.tx, e.w, tenant})
 }

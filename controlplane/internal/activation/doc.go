@@ -16,6 +16,10 @@
 // only with a delegation, which can name one account's servers at a time, or when its owner
 // asks for a check; otherwise two accounts with a record each would take turns for ever.
 //
+// Who loses a domain pays for it no longer than the period, and has its plan again where the
+// domain comes back before that ends: billing is told in the same transaction, whichever
+// account's it is.
+//
 // A check that found nothing definite changes no state. An active site moves after several
 // definite failures in a row, counted in memory: a new leader counts again, which errs on
 // the side of serving.

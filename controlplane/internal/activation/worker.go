@@ -38,10 +38,13 @@ type History interface {
 	List(ctx context.Context, req registry.ListRequest) (registry.ListResponse, error)
 }
 
-// Billing is told of the end of a site, in the change that ends it. A [payments.Lifecycle]
-// is one.
+// Billing is told of the end of a site, and of its return, in the change that makes it. A
+// [payments.Lifecycle] is one.
 type Billing interface {
 	SiteDeleted(tx *change.Tx, account, site string) error
+	// SiteLost is for a site that moved; audit is where the events of its account go.
+	SiteLost(tx *change.Tx, rec *storev1.SiteRecord, audit func(*breakwaterv1.AuditEvent)) error
+	SiteRestored(tx *change.Tx, account, site string) error
 	SitePurged(tx *change.Tx, account, site string) error
 }
 
@@ -62,7 +65,7 @@ type Config struct {
 	Schedule onboard.Schedule
 	// Times say how long sites wait.
 	Times sitestate.Times
-	// Billing may be nil: then nobody is told of the end of a site.
+	// Billing may be nil: then nobody is told of the end of a site, and of its return.
 	Billing Billing
 	// Concurrency is how many sites are worked on at a time; 32 if zero.
 	Concurrency int
