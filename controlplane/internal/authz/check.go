@@ -18,8 +18,8 @@ import (
 const permissionCreateSite = "sites.create"
 
 // limitedChanges are the permissions that change something above sites and that a grant
-// limited to sites may use all the same: the site that is made must be one of them, and
-// tokens stay within what their maker may do.
+// limited to sites may use all the same: the site that is made must be one of them, and the
+// service of tokens lets it make, roll and revoke only tokens within what it may do itself.
 var limitedChanges = []string{permissionCreateSite, "tokens.create", "tokens.roll", "tokens.delete"}
 
 // limitedSecrets are the collections above sites whose reading tells of other sites.

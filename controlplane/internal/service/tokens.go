@@ -214,7 +214,11 @@ func (s *Tokens) DeleteToken(ctx context.Context, req *breakwaterv1.DeleteTokenR
 		return nil, err
 	}
 	return accountDo(ctx, s.cfg.Writer, s.cfg.Source, name.Tenant(), func(tx *change.Tx) (*emptypb.Empty, error) {
-		if _, err := tokenOpen(tx, name, req.GetEtag()); err != nil {
+		rec, err := tokenOpen(tx, name, req.GetEtag())
+		if err != nil {
+			return nil, err
+		}
+		if err := tokenRevocable(tx.Call().Principal, name, rec.GetToken()); err != nil {
 			return nil, err
 		}
 		if err := tx.EraseAnswers(name.String()); err != nil {

@@ -91,6 +91,16 @@ func tokenWithin(p authn.Principal, account resource.Name, t *breakwaterv1.Token
 	return nil
 }
 
+// tokenRevocable fails where a caller that is limited to sites would revoke what it could
+// not make; itself it may always end. Who is not limited needs the permission only: an
+// admin must be able to end an owner's token that leaked.
+func tokenRevocable(p authn.Principal, name resource.Name, t *breakwaterv1.Token) error {
+	if g, _ := p.GrantIn(name.Account); len(g.Sites) == 0 || p.TokenID == name.ID {
+		return nil
+	}
+	return tokenWithin(p, name, t)
+}
+
 func tokenExceeds(missing, name, field, message string) error {
 	e := rpcerr.PermissionDenied(missing, name).WithMetadata("field", field)
 	e.Message = message

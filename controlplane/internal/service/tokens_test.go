@@ -126,6 +126,38 @@ func TestTokensNeverExceedTheirMakers(t *testing.T) {
 	must(t, w.tryToken(w.operator, &breakwaterv1.Token{Permissions: []string{"members.impersonate", "*"}}))
 }
 
+// TestLimitedToSitesRevokesNoMore lets a token of one site try to revoke others.
+func TestLimitedToSitesRevokesNoMore(t *testing.T) {
+	w := newAccountWorld(t)
+	owner := w.account("acme")
+	_, admin := w.member("acme", "admin@x.test", breakwaterv1.Member_ADMIN)
+	limited, secret := w.token(owner, &breakwaterv1.Token{Permissions: []string{"sites.*", "tokens.*"}, Sites: []string{"a.test"}})
+	revoke := func(as string, t *breakwaterv1.Token) error {
+		_, err := w.tokens.DeleteToken(w.as(as), &breakwaterv1.DeleteTokenRequest{Name: t.GetName()})
+		return err
+	}
+	strong, _ := w.token(owner, &breakwaterv1.Token{Permissions: []string{"*"}})
+	for name, other := range map[string]*breakwaterv1.Token{
+		"all sites":    {Permissions: []string{"sites.get"}},
+		"another site": {Permissions: []string{"sites.get"}, Sites: []string{"b.test"}},
+		"one more":     {Permissions: []string{"sites.get"}, Sites: []string{"a.test", "b.test"}},
+		"more rights":  {Permissions: []string{"dnsRecords.get"}, Sites: []string{"a.test"}},
+	} {
+		token, _ := w.token(owner, other)
+		err := revoke(secret, token)
+		if err == nil {
+			t.Errorf("%s: revoked", name)
+		}
+		w.refused(err, "PERMISSION_DENIED")
+	}
+	w.refused(revoke(secret, strong), "PERMISSION_DENIED")
+	within, _ := w.token(owner, &breakwaterv1.Token{Permissions: []string{"sites.get"}, Sites: []string{"a.test"}})
+	must(t, revoke(secret, within))
+	// A token ends itself, and who is not limited revokes whatever the account has.
+	must(t, revoke(secret, limited))
+	must(t, revoke(admin, strong))
+}
+
 func TestChainsOfTokensAreBounded(t *testing.T) {
 	w := newAccountWorld(t)
 	maker := w.account("acme")
