@@ -142,6 +142,9 @@ func (e *edit) proven() error {
 	if active {
 		return sitestate.CommitTouch(e.tx, e.rec, e.revision, nil)
 	}
+	if suspended, err := e.suspended(); err != nil || suspended {
+		return err
+	}
 	index, key, err := e.index()
 	if err != nil {
 		return err

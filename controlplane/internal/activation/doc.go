@@ -20,6 +20,9 @@
 // domain comes back before that ends: billing is told in the same transaction, whichever
 // account's it is.
 //
+// A proof of a domain that an operator suspended in any account, or of a name below it, leads
+// to SUSPENDED: nobody ends a suspension by adding the domain somewhere else.
+//
 // A check that found nothing definite changes no state. An active site moves after several
 // definite failures in a row, counted in memory: a new leader counts again, which errs on
 // the side of serving.

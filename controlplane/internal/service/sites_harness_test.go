@@ -233,7 +233,7 @@ func structOf(t *testing.T, m map[string]any) *structpb.Struct {
 	return s
 }
 
-func (w *siteWorld) editDomain(domain string, fn func(d *storev1.DomainRecord)) {
+func (w *siteWorld) domain(domain string) *storev1.DomainRecord {
 	w.t.Helper()
 	kv, err := w.store.Get(w.t.Context(), resource.DomainIndex(domain))
 	if err != nil {
@@ -243,8 +243,14 @@ func (w *siteWorld) editDomain(domain string, fn func(d *storev1.DomainRecord)) 
 	if err := proto.Unmarshal(kv.Value, d); err != nil {
 		w.t.Fatal(err)
 	}
+	return d
+}
+
+func (w *siteWorld) editDomain(domain string, fn func(d *storev1.DomainRecord)) {
+	w.t.Helper()
+	d := w.domain(domain)
 	fn(d)
-	w.put(kv.Key, d)
+	w.put(resource.DomainIndex(domain), d)
 }
 
 func (w *siteWorld) record(account, domain string) *storev1.SiteRecord {

@@ -51,8 +51,28 @@ func Claim(d *storev1.DomainRecord, account string, nameServers []string) error 
 	return nil
 }
 
+// Follow keeps the record true to what happened to an account's site, and says whether it
+// changed. A site that left ACTIVE leaves the domain to whoever proves it, unless it was
+// suspended: then the domain is, for every account, until an operator ends that on the site
+// of any of them. Where another account serves the domain, only the site is suspended.
+func Follow(d *storev1.DomainRecord, account string, event Event) (changed bool) {
+	active, suspended := d.GetActiveAccount(), d.GetSuspended()
+	switch event {
+	case Suspend:
+		d.Suspended = suspended || active == "" || active == account
+	case Unsuspend:
+		d.Suspended = false
+	case Prove, Lose, Delete, Undelete, GiveUp:
+	}
+	if event != Prove && active == account {
+		d.ActiveAccount = ""
+	}
+	return d.GetActiveAccount() != active || d.GetSuspended() != suspended
+}
+
 // Release ends an account's claim for good: its name servers are not assigned for the
-// domain again before until. empty says that nothing of the record is left to keep.
+// domain again before until. empty says that nothing of the record is left to keep; that
+// the domain is suspended is kept for whoever adds it next.
 func Release(d *storev1.DomainRecord, account string, now, until time.Time) (empty bool) {
 	if d.GetActiveAccount() == account {
 		d.ActiveAccount = ""
@@ -74,5 +94,5 @@ func Release(d *storev1.DomainRecord, account string, now, until time.Time) (emp
 	if over := len(d.GetRetired()) - maxRetired; over > 0 {
 		d.Retired = d.GetRetired()[over:]
 	}
-	return d.GetActiveAccount() == "" && len(d.GetClaims()) == 0 && len(d.GetRetired()) == 0
+	return d.GetActiveAccount() == "" && len(d.GetClaims()) == 0 && len(d.GetRetired()) == 0 && !d.GetSuspended()
 }

@@ -18,6 +18,27 @@ type Reads interface {
 	List(prefix string, limit int) ([]registry.KV, error)
 }
 
+// SuspendedDomain returns the domain, or the name above it, that an operator suspended, or
+// the empty text. Whoever serves a name below a suspended one would serve a part of it.
+func SuspendedDomain(from Reads, d domain.Domain) (string, error) {
+	suspended := func(name string) (bool, error) {
+		rec := &storev1.DomainRecord{}
+		if err := from.Get(resource.DomainIndex(name), rec); err != nil && !errors.Is(err, registry.ErrNotFound) {
+			return false, err
+		}
+		return rec.GetSuspended(), nil
+	}
+	if found, err := suspended(d.String()); err != nil || found {
+		return d.String(), err
+	}
+	for above := range d.Ancestors() {
+		if found, err := suspended(above.String()); err != nil || found {
+			return above.String(), err
+		}
+	}
+	return "", nil
+}
+
 // maxRelated is how many names below a domain are looked at. Who has more names active
 // below one domain has to ask us.
 const maxRelated = 4000

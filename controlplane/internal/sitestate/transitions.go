@@ -38,7 +38,8 @@ const (
 //	   +------------------------------------------------------ PENDING <-----------+
 //
 // A suspended site is not deleted, since undeleting it, or adding it again, would end the
-// suspension. PENDING and MOVED sites that are given up become DELETED with nothing left to
+// suspension. Adding its domain in another account does not end it either: the domain's record
+// remembers it ([Follow]), and a proof then leads to SUSPENDED in place of ACTIVE. PENDING and MOVED sites that are given up become DELETED with nothing left to
 // wait for.
 var transitions = map[breakwaterv1.Site_State]map[Event]breakwaterv1.Site_State{
 	breakwaterv1.Site_PENDING: {
