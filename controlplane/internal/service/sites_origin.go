@@ -3,11 +3,13 @@ package service
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/net/idna"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
@@ -33,6 +35,18 @@ func siteCanonicalOrigin(in *breakwaterv1.Origin) *breakwaterv1.Origin {
 	}
 	sitestate.CompleteOrigin(o)
 	return o
+}
+
+// siteFollowScheme has an origin's port go with its new scheme, where it was the old scheme's
+// default and the update says none. Stored origins say their port, so that it looks chosen.
+func siteFollowScheme(o, before, in *breakwaterv1.Origin, mask *fieldmaskpb.FieldMask) {
+	says := in.GetPort() != 0
+	if mask != nil {
+		says = slices.ContainsFunc(mask.GetPaths(), func(p string) bool { return p == "*" || p == "origin" || p == "origin.port" })
+	}
+	if !says && o.GetScheme() != before.GetScheme() && o.GetPort() == sitestate.DefaultPort(before.GetScheme()) {
+		o.Port = 0
+	}
 }
 
 // siteOriginViolations says what is wrong with an origin, by fields below `origin`.
