@@ -135,6 +135,10 @@ func (s *Versions) version(ctx context.Context, name resource.Name, number int64
 	if err := proto.Unmarshal(kv.Value, v); err != nil {
 		return nil, fmt.Errorf("version under %s: %w", kv.Key, err)
 	}
+	// Fields that came after the version say what held without them.
+	if v.GetConfig() != nil {
+		sitestate.CompleteConfig(v.GetConfig())
+	}
 	return v, nil
 }
 

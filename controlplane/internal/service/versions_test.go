@@ -1,6 +1,7 @@
 package service
 
 import (
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -98,5 +99,51 @@ func TestVersionsRetention(t *testing.T) {
 		if r.GetVersion() != int64(25-i) || i > 0 && r.GetRevision() >= rec.GetRecentVersions()[i-1].GetRevision() {
 			t.Errorf("recent version %d: %v", i, r)
 		}
+	}
+}
+
+// TestEveryKnobHasVersions: what the owned apps show is set by settings and threat settings,
+// shows in the difference of two versions, and is rolled back.
+func TestEveryKnobHasVersions(t *testing.T) {
+	w := newSiteWorld(t)
+	s := NewVersions(VersionsConfig{SiteBase: w.base, Apps: w.offer, History: w.store})
+	site := w.create("acme", "shop.example").GetName()
+	w.plan("acme", "shop.example", "pro")
+	if _, err := w.updateSettings(&breakwaterv1.Settings{Name: site + "/settings", SortQuery: true, HttpsRewrite: true}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.updateThreats(&breakwaterv1.ThreatSettings{
+		Name: site + "/threatSettings", DdosAction: breakwaterv1.ThreatSettings_BLOCK, BotAllowVerified: new(false),
+	})
+	if err != nil || got.GetDdosAction() != breakwaterv1.ThreatSettings_BLOCK || got.GetBotAllowVerified() {
+		t.Fatalf("%v, %v", got, err)
+	}
+	diff, err := s.DiffVersions(w.as("DiffVersions"), &breakwaterv1.DiffVersionsRequest{Parent: site, From: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, c := range diff.GetChanges() {
+		paths = append(paths, c.GetPath())
+	}
+	if want := []string{
+		"settings.httpsRewrite", "settings.sortQuery", "threatSettings.botAllowVerified", "threatSettings.ddosAction",
+	}; !slices.Equal(paths, want) {
+		t.Errorf("diff: %q", paths)
+	}
+	for app, setting := range map[string]string{
+		"edge-cache": "sortQuery", "https-rewrite": "rewrite", "ddos-shield": "action", "bot-control": "allowVerified",
+	} {
+		shown, err := w.apps.GetSiteApp(w.as("GetSiteApp"), &breakwaterv1.GetSiteAppRequest{Name: site + "/apps/" + app})
+		if v := shown.GetSettings().GetFields()[setting].AsInterface(); err != nil || v != map[string]any{
+			"sortQuery": true, "rewrite": true, "action": "block", "allowVerified": false,
+		}[setting] {
+			t.Errorf("%s: %s is %v, %v", app, setting, v, err)
+		}
+	}
+	back, err := s.RollbackSite(w.as("RollbackSite"), &breakwaterv1.RollbackSiteRequest{Name: site, Version: 1})
+	if err != nil || back.GetSettings().GetSortQuery() || back.GetSettings().GetHttpsRewrite() ||
+		back.GetThreatSettings().GetDdosAction() != breakwaterv1.ThreatSettings_CHALLENGE || !back.GetThreatSettings().GetBotAllowVerified() {
+		t.Errorf("rolled back: %v, %v", back, err)
 	}
 }

@@ -65,9 +65,15 @@ func Settings(rec *storev1.SiteRecord) *breakwaterv1.Settings {
 	return s
 }
 
-// SettingsEtag covers the settings only.
+// SettingsEtag covers the settings only, every field said: what was stored before there was
+// a field has the etag that it has when it is stored again.
 func SettingsEtag(rec *storev1.SiteRecord) string {
-	return resource.Etag(rec.GetConfig().GetSettings())
+	s := &breakwaterv1.Settings{}
+	if stored := rec.GetConfig().GetSettings(); stored != nil {
+		s = proto.CloneOf(stored)
+	}
+	CompleteSettings(s)
+	return resource.Etag(s)
 }
 
 // ThreatSettings are the threat settings as the API shows them: every field said.
@@ -83,9 +89,14 @@ func ThreatSettings(rec *storev1.SiteRecord) *breakwaterv1.ThreatSettings {
 	return t
 }
 
-// ThreatSettingsEtag covers the threat settings only.
+// ThreatSettingsEtag covers the threat settings only, every field said.
 func ThreatSettingsEtag(rec *storev1.SiteRecord) string {
-	return resource.Etag(rec.GetConfig().GetThreatSettings())
+	t := &breakwaterv1.ThreatSettings{}
+	if stored := rec.GetConfig().GetThreatSettings(); stored != nil {
+		t = proto.CloneOf(stored)
+	}
+	CompleteThreatSettings(t)
+	return resource.Etag(t)
 }
 
 // AppEtag covers one app's switch only. A switch that nobody touched is off.
