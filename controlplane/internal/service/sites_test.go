@@ -176,16 +176,16 @@ func TestSiteLife(t *testing.T) {
 	s = do(func() (*breakwaterv1.Site, error) {
 		return w.sites.SuspendSite(w.as("SuspendSite"), &breakwaterv1.SuspendSiteRequest{Name: name, Reason: "phishing"})
 	})
-	if s.GetState() != breakwaterv1.Site_SUSPENDED || s.GetStateReason() != "phishing" {
-		t.Errorf("suspended: %v", s)
+	if s.GetState() != breakwaterv1.Site_SUSPENDED || s.GetStateReason() != "phishing" || !w.domain("shop.example").GetSuspended() {
+		t.Errorf("suspended: %v, %v", s, w.domain("shop.example"))
 	}
 	_, err = w.sites.DeleteSite(w.as("DeleteSite"), &breakwaterv1.DeleteSiteRequest{Name: name})
 	wantReason(t, err, codes.FailedPrecondition, rpcerr.ReasonInvalidState, "")
 	s = do(func() (*breakwaterv1.Site, error) {
 		return w.sites.UnsuspendSite(w.as("UnsuspendSite"), &breakwaterv1.UnsuspendSiteRequest{Name: name})
 	})
-	if s.GetState() != breakwaterv1.Site_PENDING || s.GetActivationCheck().GetNextCheckTime() == nil {
-		t.Errorf("unsuspended: %v", s)
+	if s.GetState() != breakwaterv1.Site_PENDING || s.GetActivationCheck().GetNextCheckTime() == nil || w.domain("shop.example").GetSuspended() {
+		t.Errorf("unsuspended: %v, %v", s, w.domain("shop.example"))
 	}
 	s = do(func() (*breakwaterv1.Site, error) {
 		return w.sites.DeleteSite(w.as("DeleteSite"), &breakwaterv1.DeleteSiteRequest{Name: name})

@@ -162,25 +162,21 @@ func (s *Sites) UnsuspendSite(ctx context.Context, req *breakwaterv1.UnsuspendSi
 	})
 }
 
-// step moves the site to another state. A site that stops being active leaves its domain to
-// whoever proves it.
+// step moves the site to another state, and what is known of its domain with it.
 func (s *Sites) step(e *siteEdit, event sitestate.Event, reason, summary string) error {
 	was := e.rec.GetSite().GetState()
 	if err := sitestate.Step(e.rec, event, reason, e.free(), e.tx.Now(), s.cfg.Times); err != nil {
 		return rpcerr.Precondition(rpcerr.ReasonInvalidState, e.name.SiteName(),
 			"can't %s %s: it is %s", event, e.name.SiteName(), was).WithMetadata("state", was.String()).WithCause(err)
 	}
-	if was == breakwaterv1.Site_ACTIVE {
-		index := &storev1.DomainRecord{}
-		key := resource.DomainIndex(e.name.Site)
-		if err := e.tx.Get(key, index); err != nil {
+	index := &storev1.DomainRecord{}
+	key := resource.DomainIndex(e.name.Site)
+	if err := e.tx.Get(key, index); err != nil {
+		return err
+	}
+	if sitestate.Follow(index, e.name.Account, event) {
+		if err := e.tx.Put(key, index); err != nil {
 			return err
-		}
-		if index.GetActiveAccount() == e.name.Account {
-			index.ActiveAccount = ""
-			if err := e.tx.Put(key, index); err != nil {
-				return err
-			}
 		}
 	}
 	return e.commitVersion(siteAudit{summary: summary, fields: []string{"state"}})

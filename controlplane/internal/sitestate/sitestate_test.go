@@ -202,3 +202,28 @@ func TestEtagsOfOlderRecords(t *testing.T) {
 		t.Error("an older record has other etags")
 	}
 }
+
+func TestFollow(t *testing.T) {
+	for name, c := range map[string]struct {
+		event  Event
+		before *storev1.DomainRecord
+		after  *storev1.DomainRecord
+	}{
+		"suspended while active":     {Suspend, &storev1.DomainRecord{ActiveAccount: "acme"}, &storev1.DomainRecord{Suspended: true}},
+		"suspended while none is":    {Suspend, &storev1.DomainRecord{}, &storev1.DomainRecord{Suspended: true}},
+		"suspended beside another's": {Suspend, &storev1.DomainRecord{ActiveAccount: "beta"}, &storev1.DomainRecord{ActiveAccount: "beta"}},
+		"suspended once more":        {Suspend, &storev1.DomainRecord{Suspended: true}, &storev1.DomainRecord{Suspended: true}},
+		"unsuspended":                {Unsuspend, &storev1.DomainRecord{Suspended: true}, &storev1.DomainRecord{}},
+		"deleted":                    {Delete, &storev1.DomainRecord{ActiveAccount: "acme"}, &storev1.DomainRecord{}},
+		"deleted beside another's":   {Delete, &storev1.DomainRecord{ActiveAccount: "beta", Suspended: true}, &storev1.DomainRecord{ActiveAccount: "beta", Suspended: true}},
+	} {
+		got, _ := proto.Clone(c.before).(*storev1.DomainRecord)
+		if changed := Follow(got, "acme", c.event); !proto.Equal(got, c.after) || changed == proto.Equal(c.before, c.after) {
+			t.Errorf("%s: %v, changed %t", name, got, changed)
+		}
+	}
+	d := &storev1.DomainRecord{Claims: []*storev1.DomainRecord_Claim{{Account: "acme"}}, Suspended: true}
+	if Release(d, "acme", now, now) {
+		t.Error("nothing would remember the suspension")
+	}
+}
