@@ -153,6 +153,8 @@ const (
 	Incident_DATA_CENTERS_LOST Incident_Cause = 3
 	// An operator saw it.
 	Incident_OPERATOR_REPORT Incident_Cause = 4
+	// A release that had passed its first wave was taken back; nobody was seen to be hurt.
+	Incident_ROLLBACK Incident_Cause = 5
 )
 
 // Enum value maps for Incident_Cause.
@@ -163,6 +165,7 @@ var (
 		2: "QUARANTINE",
 		3: "DATA_CENTERS_LOST",
 		4: "OPERATOR_REPORT",
+		5: "ROLLBACK",
 	}
 	Incident_Cause_value = map[string]int32{
 		"CAUSE_UNSPECIFIED": 0,
@@ -170,6 +173,7 @@ var (
 		"QUARANTINE":        2,
 		"DATA_CENTERS_LOST": 3,
 		"OPERATOR_REPORT":   4,
+		"ROLLBACK":          5,
 	}
 )
 
@@ -367,14 +371,15 @@ type Incident struct {
 	State Incident_State `protobuf:"varint,3,opt,name=state,proto3,enum=breakwater.v1.Incident_State" json:"state,omitempty"`
 	// What opened it.
 	Cause Incident_Cause `protobuf:"varint,4,opt,name=cause,proto3,enum=breakwater.v1.Incident_Cause" json:"cause,omitempty"`
-	// The channel whose release hurt; empty where there is none.
+	// The channel whose release hurt or was taken back; empty where there is none.
 	Channel string `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
-	// The codes of the data centers that were hurt or lost.
+	// The codes of the data centers that were hurt or lost, or had a release that was taken
+	// back after its first wave.
 	DataCenters []string `protobuf:"bytes,6,rep,name=data_centers,json=dataCenters,proto3" json:"data_centers,omitempty"`
-	// How many sites had a change in the releases that hurt: these changes waited. Never
-	// which.
+	// How many sites had a change in the releases that hurt or were taken back: these
+	// changes waited. Never which.
 	AffectedSites int32 `protobuf:"varint,7,opt,name=affected_sites,json=affectedSites,proto3" json:"affected_sites,omitempty"`
-	// How many documents were isolated.
+	// How many documents were isolated, each counted once.
 	QuarantinedDocuments int32 `protobuf:"varint,8,opt,name=quarantined_documents,json=quarantinedDocuments,proto3" json:"quarantined_documents,omitempty"`
 	// When it began.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
@@ -1074,7 +1079,7 @@ const file_breakwater_v1_status_proto_rawDesc = "" +
 	"\vOPERATIONAL\x10\x01\x12\f\n" +
 	"\bDEGRADED\x10\x02\x12\x12\n" +
 	"\x0ePARTIAL_OUTAGE\x10\x03\x12\x10\n" +
-	"\fMAJOR_OUTAGE\x10\x04\"\x8b\t\n" +
+	"\fMAJOR_OUTAGE\x10\x04\"\x99\t\n" +
 	"\bIncident\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12!\n" +
 	"\x05title\x18\x02 \x01(\tB\v\xe0A\x02\xbaH\x05r\x03\x18\xc8\x01R\x05title\x12=\n" +
@@ -1109,14 +1114,15 @@ const file_breakwater_v1_status_proto_rawDesc = "" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04OPEN\x10\x01\x12\f\n" +
-	"\bRESOLVED\x10\x02\"o\n" +
+	"\bRESOLVED\x10\x02\"}\n" +
 	"\x05Cause\x12\x15\n" +
 	"\x11CAUSE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fHARMFUL_RELEASE\x10\x01\x12\x0e\n" +
 	"\n" +
 	"QUARANTINE\x10\x02\x12\x15\n" +
 	"\x11DATA_CENTERS_LOST\x10\x03\x12\x13\n" +
-	"\x0fOPERATOR_REPORT\x10\x04:C\xeaA@\n" +
+	"\x0fOPERATOR_REPORT\x10\x04\x12\f\n" +
+	"\bROLLBACK\x10\x05:C\xeaA@\n" +
 	"\x13breakwater/Incident\x12\x14incidents/{incident}*\tincidents2\bincident\"}\n" +
 	"\x14ListIncidentsRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +

@@ -160,7 +160,8 @@ type Channel struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The waves, in order: at least two.
 	Waves []*Channel_Wave `protobuf:"bytes,2,rep,name=waves,proto3" json:"waves,omitempty"`
-	// How long a release must serve everywhere without harm to become last known good.
+	// How long a release must serve everywhere without harm to become last known good, up to
+	// a week, and at least a tenth of what the channel has by default.
 	Soak *durationpb.Duration `protobuf:"bytes,3,opt,name=soak,proto3" json:"soak,omitempty"`
 	// Whether an operator froze it.
 	Frozen bool `protobuf:"varint,4,opt,name=frozen,proto3" json:"frozen,omitempty"`
@@ -174,8 +175,17 @@ type Channel struct {
 	Suspects int32 `protobuf:"varint,8,opt,name=suspects,proto3" json:"suspects,omitempty"`
 	// The registry revision up to which changes are released or need no release.
 	Cursor int64 `protobuf:"varint,9,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// Covers waves and soak.
-	Etag          string `protobuf:"bytes,10,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Covers what operators may change, but for whether it is frozen.
+	Etag string `protobuf:"bytes,10,opt,name=etag,proto3" json:"etag,omitempty"`
+	// How many servers of one wave may fail its gate; none by default, and at most a tenth of
+	// the number of the fleet's data centers, one at least. Whatever is tolerated, no gate
+	// passes with more than half of its servers failed.
+	ServerTolerance int32 `protobuf:"varint,11,opt,name=server_tolerance,json=serverTolerance,proto3" json:"server_tolerance,omitempty"`
+	// How many data centers of one wave may fail its gate, with the same bounds.
+	DataCenterTolerance int32 `protobuf:"varint,12,opt,name=data_center_tolerance,json=dataCenterTolerance,proto3" json:"data_center_tolerance,omitempty"`
+	// How long an open gate waits for a server that reports and does not serve the release,
+	// beyond the bake: 1 s to a week. Absent: ten times the wave's bake, and at least a minute.
+	Patience      *durationpb.Duration `protobuf:"bytes,13,opt,name=patience,proto3" json:"patience,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -278,6 +288,27 @@ func (x *Channel) GetEtag() string {
 		return x.Etag
 	}
 	return ""
+}
+
+func (x *Channel) GetServerTolerance() int32 {
+	if x != nil {
+		return x.ServerTolerance
+	}
+	return 0
+}
+
+func (x *Channel) GetDataCenterTolerance() int32 {
+	if x != nil {
+		return x.DataCenterTolerance
+	}
+	return 0
+}
+
+func (x *Channel) GetPatience() *durationpb.Duration {
+	if x != nil {
+		return x.Patience
+	}
+	return nil
 }
 
 // A Release is a numbered, sealed set of changed documents of one channel.
@@ -741,7 +772,8 @@ type UpdateChannelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The channel, with the new values.
 	Channel *Channel `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
-	// Which fields change, `waves` and `soak`; the fields that are set when left out.
+	// Which fields change, of `waves`, `soak`, `serverTolerance`, `dataCenterTolerance` and
+	// `patience`; the fields that are set when left out.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// The idempotency key, in REST the header Idempotency-Key.
 	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -1691,8 +1723,11 @@ func (x *RetryQuarantineRequest) GetValidateOnly() bool {
 type Channel_Wave struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The codes of its data centers. Empty for the last wave, which takes all the others.
+	// The first wave has at most a tenth of the fleet's, one at least; no other one but the
+	// last has more than half of them, eight at least.
 	DataCenters []string `protobuf:"bytes,1,rep,name=data_centers,json=dataCenters,proto3" json:"data_centers,omitempty"`
-	// How long it must stay healthy before the next one.
+	// How long it must stay healthy before the next one, up to a week. In the first wave at
+	// least half of what the channel has by default; later waves may have none.
 	Bake          *durationpb.Duration `protobuf:"bytes,2,opt,name=bake,proto3" json:"bake,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1992,7 +2027,7 @@ var File_breakwater_ops_v1_releases_proto protoreflect.FileDescriptor
 
 const file_breakwater_ops_v1_releases_proto_rawDesc = "" +
 	"\n" +
-	" breakwater/ops/v1/releases.proto\x12\x11breakwater.ops.v1\x1a\x1abreakwater/v1/access.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x04\n" +
+	" breakwater/ops/v1/releases.proto\x12\x11breakwater.ops.v1\x1a\x1abreakwater/v1/access.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x05\n" +
 	"\aChannel\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x12?\n" +
 	"\x05waves\x18\x02 \x03(\v2\x1f.breakwater.ops.v1.Channel.WaveB\b\xbaH\x05\x92\x01\x02\x10\x14R\x05waves\x12-\n" +
@@ -2004,7 +2039,10 @@ const file_breakwater_ops_v1_releases_proto_rawDesc = "" +
 	"\bsuspects\x18\b \x01(\x05B\x03\xe0A\x03R\bsuspects\x12\x1b\n" +
 	"\x06cursor\x18\t \x01(\x03B\x03\xe0A\x03R\x06cursor\x12\x12\n" +
 	"\x04etag\x18\n" +
-	" \x01(\tR\x04etag\x1ac\n" +
+	" \x01(\tR\x04etag\x12)\n" +
+	"\x10server_tolerance\x18\v \x01(\x05R\x0fserverTolerance\x122\n" +
+	"\x15data_center_tolerance\x18\f \x01(\x05R\x13dataCenterTolerance\x125\n" +
+	"\bpatience\x18\r \x01(\v2\x19.google.protobuf.DurationR\bpatience\x1ac\n" +
 	"\x04Wave\x12,\n" +
 	"\fdata_centers\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\vdataCenters\x12-\n" +
 	"\x04bake\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04bake:>\xeaA;\n" +
@@ -2232,61 +2270,62 @@ var file_breakwater_ops_v1_releases_proto_goTypes = []any{
 var file_breakwater_ops_v1_releases_proto_depIdxs = []int32{
 	23, // 0: breakwater.ops.v1.Channel.waves:type_name -> breakwater.ops.v1.Channel.Wave
 	27, // 1: breakwater.ops.v1.Channel.soak:type_name -> google.protobuf.Duration
-	0,  // 2: breakwater.ops.v1.Release.state:type_name -> breakwater.ops.v1.Release.State
-	24, // 3: breakwater.ops.v1.Release.waves:type_name -> breakwater.ops.v1.Release.Wave
-	25, // 4: breakwater.ops.v1.Release.changes:type_name -> breakwater.ops.v1.Release.Change
-	28, // 5: breakwater.ops.v1.Release.seal_time:type_name -> google.protobuf.Timestamp
-	28, // 6: breakwater.ops.v1.Release.live_time:type_name -> google.protobuf.Timestamp
-	26, // 7: breakwater.ops.v1.Release.expedite:type_name -> breakwater.ops.v1.Release.Expedite
-	28, // 8: breakwater.ops.v1.Quarantine.retry_time:type_name -> google.protobuf.Timestamp
-	28, // 9: breakwater.ops.v1.Quarantine.create_time:type_name -> google.protobuf.Timestamp
-	2,  // 10: breakwater.ops.v1.ListChannelsResponse.channels:type_name -> breakwater.ops.v1.Channel
-	2,  // 11: breakwater.ops.v1.UpdateChannelRequest.channel:type_name -> breakwater.ops.v1.Channel
-	29, // 12: breakwater.ops.v1.UpdateChannelRequest.update_mask:type_name -> google.protobuf.FieldMask
-	3,  // 13: breakwater.ops.v1.ListReleasesResponse.releases:type_name -> breakwater.ops.v1.Release
-	4,  // 14: breakwater.ops.v1.ListQuarantinesResponse.quarantines:type_name -> breakwater.ops.v1.Quarantine
-	27, // 15: breakwater.ops.v1.Channel.Wave.bake:type_name -> google.protobuf.Duration
-	1,  // 16: breakwater.ops.v1.Release.Wave.state:type_name -> breakwater.ops.v1.Release.Wave.State
-	27, // 17: breakwater.ops.v1.Release.Wave.bake:type_name -> google.protobuf.Duration
-	28, // 18: breakwater.ops.v1.Release.Wave.enter_time:type_name -> google.protobuf.Timestamp
-	28, // 19: breakwater.ops.v1.Release.Wave.pass_time:type_name -> google.protobuf.Timestamp
-	28, // 20: breakwater.ops.v1.Release.Expedite.request_time:type_name -> google.protobuf.Timestamp
-	28, // 21: breakwater.ops.v1.Release.Expedite.approve_time:type_name -> google.protobuf.Timestamp
-	5,  // 22: breakwater.ops.v1.ReleaseService.ListChannels:input_type -> breakwater.ops.v1.ListChannelsRequest
-	7,  // 23: breakwater.ops.v1.ReleaseService.GetChannel:input_type -> breakwater.ops.v1.GetChannelRequest
-	8,  // 24: breakwater.ops.v1.ReleaseService.UpdateChannel:input_type -> breakwater.ops.v1.UpdateChannelRequest
-	9,  // 25: breakwater.ops.v1.ReleaseService.FreezeChannel:input_type -> breakwater.ops.v1.FreezeChannelRequest
-	10, // 26: breakwater.ops.v1.ReleaseService.UnfreezeChannel:input_type -> breakwater.ops.v1.UnfreezeChannelRequest
-	11, // 27: breakwater.ops.v1.ReleaseService.ListReleases:input_type -> breakwater.ops.v1.ListReleasesRequest
-	13, // 28: breakwater.ops.v1.ReleaseService.GetRelease:input_type -> breakwater.ops.v1.GetReleaseRequest
-	14, // 29: breakwater.ops.v1.ReleaseService.HoldRelease:input_type -> breakwater.ops.v1.HoldReleaseRequest
-	15, // 30: breakwater.ops.v1.ReleaseService.ResumeRelease:input_type -> breakwater.ops.v1.ResumeReleaseRequest
-	16, // 31: breakwater.ops.v1.ReleaseService.RollbackRelease:input_type -> breakwater.ops.v1.RollbackReleaseRequest
-	17, // 32: breakwater.ops.v1.ReleaseService.ExpediteRelease:input_type -> breakwater.ops.v1.ExpediteReleaseRequest
-	18, // 33: breakwater.ops.v1.ReleaseService.ApproveRelease:input_type -> breakwater.ops.v1.ApproveReleaseRequest
-	19, // 34: breakwater.ops.v1.ReleaseService.ListQuarantines:input_type -> breakwater.ops.v1.ListQuarantinesRequest
-	21, // 35: breakwater.ops.v1.ReleaseService.GetQuarantine:input_type -> breakwater.ops.v1.GetQuarantineRequest
-	22, // 36: breakwater.ops.v1.ReleaseService.RetryQuarantine:input_type -> breakwater.ops.v1.RetryQuarantineRequest
-	6,  // 37: breakwater.ops.v1.ReleaseService.ListChannels:output_type -> breakwater.ops.v1.ListChannelsResponse
-	2,  // 38: breakwater.ops.v1.ReleaseService.GetChannel:output_type -> breakwater.ops.v1.Channel
-	2,  // 39: breakwater.ops.v1.ReleaseService.UpdateChannel:output_type -> breakwater.ops.v1.Channel
-	2,  // 40: breakwater.ops.v1.ReleaseService.FreezeChannel:output_type -> breakwater.ops.v1.Channel
-	2,  // 41: breakwater.ops.v1.ReleaseService.UnfreezeChannel:output_type -> breakwater.ops.v1.Channel
-	12, // 42: breakwater.ops.v1.ReleaseService.ListReleases:output_type -> breakwater.ops.v1.ListReleasesResponse
-	3,  // 43: breakwater.ops.v1.ReleaseService.GetRelease:output_type -> breakwater.ops.v1.Release
-	3,  // 44: breakwater.ops.v1.ReleaseService.HoldRelease:output_type -> breakwater.ops.v1.Release
-	3,  // 45: breakwater.ops.v1.ReleaseService.ResumeRelease:output_type -> breakwater.ops.v1.Release
-	3,  // 46: breakwater.ops.v1.ReleaseService.RollbackRelease:output_type -> breakwater.ops.v1.Release
-	3,  // 47: breakwater.ops.v1.ReleaseService.ExpediteRelease:output_type -> breakwater.ops.v1.Release
-	3,  // 48: breakwater.ops.v1.ReleaseService.ApproveRelease:output_type -> breakwater.ops.v1.Release
-	20, // 49: breakwater.ops.v1.ReleaseService.ListQuarantines:output_type -> breakwater.ops.v1.ListQuarantinesResponse
-	4,  // 50: breakwater.ops.v1.ReleaseService.GetQuarantine:output_type -> breakwater.ops.v1.Quarantine
-	4,  // 51: breakwater.ops.v1.ReleaseService.RetryQuarantine:output_type -> breakwater.ops.v1.Quarantine
-	37, // [37:52] is the sub-list for method output_type
-	22, // [22:37] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	27, // 2: breakwater.ops.v1.Channel.patience:type_name -> google.protobuf.Duration
+	0,  // 3: breakwater.ops.v1.Release.state:type_name -> breakwater.ops.v1.Release.State
+	24, // 4: breakwater.ops.v1.Release.waves:type_name -> breakwater.ops.v1.Release.Wave
+	25, // 5: breakwater.ops.v1.Release.changes:type_name -> breakwater.ops.v1.Release.Change
+	28, // 6: breakwater.ops.v1.Release.seal_time:type_name -> google.protobuf.Timestamp
+	28, // 7: breakwater.ops.v1.Release.live_time:type_name -> google.protobuf.Timestamp
+	26, // 8: breakwater.ops.v1.Release.expedite:type_name -> breakwater.ops.v1.Release.Expedite
+	28, // 9: breakwater.ops.v1.Quarantine.retry_time:type_name -> google.protobuf.Timestamp
+	28, // 10: breakwater.ops.v1.Quarantine.create_time:type_name -> google.protobuf.Timestamp
+	2,  // 11: breakwater.ops.v1.ListChannelsResponse.channels:type_name -> breakwater.ops.v1.Channel
+	2,  // 12: breakwater.ops.v1.UpdateChannelRequest.channel:type_name -> breakwater.ops.v1.Channel
+	29, // 13: breakwater.ops.v1.UpdateChannelRequest.update_mask:type_name -> google.protobuf.FieldMask
+	3,  // 14: breakwater.ops.v1.ListReleasesResponse.releases:type_name -> breakwater.ops.v1.Release
+	4,  // 15: breakwater.ops.v1.ListQuarantinesResponse.quarantines:type_name -> breakwater.ops.v1.Quarantine
+	27, // 16: breakwater.ops.v1.Channel.Wave.bake:type_name -> google.protobuf.Duration
+	1,  // 17: breakwater.ops.v1.Release.Wave.state:type_name -> breakwater.ops.v1.Release.Wave.State
+	27, // 18: breakwater.ops.v1.Release.Wave.bake:type_name -> google.protobuf.Duration
+	28, // 19: breakwater.ops.v1.Release.Wave.enter_time:type_name -> google.protobuf.Timestamp
+	28, // 20: breakwater.ops.v1.Release.Wave.pass_time:type_name -> google.protobuf.Timestamp
+	28, // 21: breakwater.ops.v1.Release.Expedite.request_time:type_name -> google.protobuf.Timestamp
+	28, // 22: breakwater.ops.v1.Release.Expedite.approve_time:type_name -> google.protobuf.Timestamp
+	5,  // 23: breakwater.ops.v1.ReleaseService.ListChannels:input_type -> breakwater.ops.v1.ListChannelsRequest
+	7,  // 24: breakwater.ops.v1.ReleaseService.GetChannel:input_type -> breakwater.ops.v1.GetChannelRequest
+	8,  // 25: breakwater.ops.v1.ReleaseService.UpdateChannel:input_type -> breakwater.ops.v1.UpdateChannelRequest
+	9,  // 26: breakwater.ops.v1.ReleaseService.FreezeChannel:input_type -> breakwater.ops.v1.FreezeChannelRequest
+	10, // 27: breakwater.ops.v1.ReleaseService.UnfreezeChannel:input_type -> breakwater.ops.v1.UnfreezeChannelRequest
+	11, // 28: breakwater.ops.v1.ReleaseService.ListReleases:input_type -> breakwater.ops.v1.ListReleasesRequest
+	13, // 29: breakwater.ops.v1.ReleaseService.GetRelease:input_type -> breakwater.ops.v1.GetReleaseRequest
+	14, // 30: breakwater.ops.v1.ReleaseService.HoldRelease:input_type -> breakwater.ops.v1.HoldReleaseRequest
+	15, // 31: breakwater.ops.v1.ReleaseService.ResumeRelease:input_type -> breakwater.ops.v1.ResumeReleaseRequest
+	16, // 32: breakwater.ops.v1.ReleaseService.RollbackRelease:input_type -> breakwater.ops.v1.RollbackReleaseRequest
+	17, // 33: breakwater.ops.v1.ReleaseService.ExpediteRelease:input_type -> breakwater.ops.v1.ExpediteReleaseRequest
+	18, // 34: breakwater.ops.v1.ReleaseService.ApproveRelease:input_type -> breakwater.ops.v1.ApproveReleaseRequest
+	19, // 35: breakwater.ops.v1.ReleaseService.ListQuarantines:input_type -> breakwater.ops.v1.ListQuarantinesRequest
+	21, // 36: breakwater.ops.v1.ReleaseService.GetQuarantine:input_type -> breakwater.ops.v1.GetQuarantineRequest
+	22, // 37: breakwater.ops.v1.ReleaseService.RetryQuarantine:input_type -> breakwater.ops.v1.RetryQuarantineRequest
+	6,  // 38: breakwater.ops.v1.ReleaseService.ListChannels:output_type -> breakwater.ops.v1.ListChannelsResponse
+	2,  // 39: breakwater.ops.v1.ReleaseService.GetChannel:output_type -> breakwater.ops.v1.Channel
+	2,  // 40: breakwater.ops.v1.ReleaseService.UpdateChannel:output_type -> breakwater.ops.v1.Channel
+	2,  // 41: breakwater.ops.v1.ReleaseService.FreezeChannel:output_type -> breakwater.ops.v1.Channel
+	2,  // 42: breakwater.ops.v1.ReleaseService.UnfreezeChannel:output_type -> breakwater.ops.v1.Channel
+	12, // 43: breakwater.ops.v1.ReleaseService.ListReleases:output_type -> breakwater.ops.v1.ListReleasesResponse
+	3,  // 44: breakwater.ops.v1.ReleaseService.GetRelease:output_type -> breakwater.ops.v1.Release
+	3,  // 45: breakwater.ops.v1.ReleaseService.HoldRelease:output_type -> breakwater.ops.v1.Release
+	3,  // 46: breakwater.ops.v1.ReleaseService.ResumeRelease:output_type -> breakwater.ops.v1.Release
+	3,  // 47: breakwater.ops.v1.ReleaseService.RollbackRelease:output_type -> breakwater.ops.v1.Release
+	3,  // 48: breakwater.ops.v1.ReleaseService.ExpediteRelease:output_type -> breakwater.ops.v1.Release
+	3,  // 49: breakwater.ops.v1.ReleaseService.ApproveRelease:output_type -> breakwater.ops.v1.Release
+	20, // 50: breakwater.ops.v1.ReleaseService.ListQuarantines:output_type -> breakwater.ops.v1.ListQuarantinesResponse
+	4,  // 51: breakwater.ops.v1.ReleaseService.GetQuarantine:output_type -> breakwater.ops.v1.Quarantine
+	4,  // 52: breakwater.ops.v1.ReleaseService.RetryQuarantine:output_type -> breakwater.ops.v1.Quarantine
+	38, // [38:53] is the sub-list for method output_type
+	23, // [23:38] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_breakwater_ops_v1_releases_proto_init() }

@@ -46,7 +46,10 @@ type ReleaseServiceClient interface {
 	ListChannels(ctx context.Context, in *ListChannelsRequest, opts ...grpc.CallOption) (*ListChannelsResponse, error)
 	// GetChannel returns one channel.
 	GetChannel(ctx context.Context, in *GetChannelRequest, opts ...grpc.CallOption) (*Channel, error)
-	// UpdateChannel changes waves, bakes and soak; it holds for releases sealed later.
+	// UpdateChannel changes waves, bakes, soak, tolerances and patience. Waves and bakes hold
+	// for releases sealed later. Whatever is asked for, a change still meets a small first
+	// wave and bakes there: see the bounds of each field. One that is out of them is refused
+	// with INVALID_FIELD.
 	UpdateChannel(ctx context.Context, in *UpdateChannelRequest, opts ...grpc.CallOption) (*Channel, error)
 	// FreezeChannel stops new releases and every forward move of a channel. Backward moves
 	// go on.
@@ -58,15 +61,17 @@ type ReleaseServiceClient interface {
 	ListReleases(ctx context.Context, in *ListReleasesRequest, opts ...grpc.CallOption) (*ListReleasesResponse, error)
 	// GetRelease returns one release with its changes.
 	GetRelease(ctx context.Context, in *GetReleaseRequest, opts ...grpc.CallOption) (*Release, error)
-	// HoldRelease stops a release where it is, and those after it.
+	// HoldRelease stops a release where it is, and those after it. One that is good or
+	// abandoned can't be stopped any more: INVALID_STATE.
 	HoldRelease(ctx context.Context, in *HoldReleaseRequest, opts ...grpc.CallOption) (*Release, error)
 	// ResumeRelease lets a held release go on. The suspects that an abandoned release left
 	// are let go to be tried again.
 	ResumeRelease(ctx context.Context, in *ResumeReleaseRequest, opts ...grpc.CallOption) (*Release, error)
 	// RollbackRelease undoes a release. One that has not soaked is abandoned with its
 	// descendants and every data center on them moves back at once. An older one is undone
-	// by a new release that reverts it and goes wave by wave; one whose changes are not kept
-	// any more is refused with INVALID_STATE.
+	// by a new release that reverts it and goes wave by wave. INVALID_STATE where there is
+	// nothing to undo: the first release, one that is abandoned already, one that is being
+	// reverted, or one whose changes are not kept any more.
 	RollbackRelease(ctx context.Context, in *RollbackReleaseRequest, opts ...grpc.CallOption) (*Release, error)
 	// ExpediteRelease asks that a release skip the bakes that are left to it. Nothing
 	// happens before another operator approves.
@@ -251,7 +256,10 @@ type ReleaseServiceServer interface {
 	ListChannels(context.Context, *ListChannelsRequest) (*ListChannelsResponse, error)
 	// GetChannel returns one channel.
 	GetChannel(context.Context, *GetChannelRequest) (*Channel, error)
-	// UpdateChannel changes waves, bakes and soak; it holds for releases sealed later.
+	// UpdateChannel changes waves, bakes, soak, tolerances and patience. Waves and bakes hold
+	// for releases sealed later. Whatever is asked for, a change still meets a small first
+	// wave and bakes there: see the bounds of each field. One that is out of them is refused
+	// with INVALID_FIELD.
 	UpdateChannel(context.Context, *UpdateChannelRequest) (*Channel, error)
 	// FreezeChannel stops new releases and every forward move of a channel. Backward moves
 	// go on.
@@ -263,15 +271,17 @@ type ReleaseServiceServer interface {
 	ListReleases(context.Context, *ListReleasesRequest) (*ListReleasesResponse, error)
 	// GetRelease returns one release with its changes.
 	GetRelease(context.Context, *GetReleaseRequest) (*Release, error)
-	// HoldRelease stops a release where it is, and those after it.
+	// HoldRelease stops a release where it is, and those after it. One that is good or
+	// abandoned can't be stopped any more: INVALID_STATE.
 	HoldRelease(context.Context, *HoldReleaseRequest) (*Release, error)
 	// ResumeRelease lets a held release go on. The suspects that an abandoned release left
 	// are let go to be tried again.
 	ResumeRelease(context.Context, *ResumeReleaseRequest) (*Release, error)
 	// RollbackRelease undoes a release. One that has not soaked is abandoned with its
 	// descendants and every data center on them moves back at once. An older one is undone
-	// by a new release that reverts it and goes wave by wave; one whose changes are not kept
-	// any more is refused with INVALID_STATE.
+	// by a new release that reverts it and goes wave by wave. INVALID_STATE where there is
+	// nothing to undo: the first release, one that is abandoned already, one that is being
+	// reverted, or one whose changes are not kept any more.
 	RollbackRelease(context.Context, *RollbackReleaseRequest) (*Release, error)
 	// ExpediteRelease asks that a release skip the bakes that are left to it. Nothing
 	// happens before another operator approves.
