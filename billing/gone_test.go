@@ -187,3 +187,18 @@ func TestLossGivesUpPayment(t *testing.T) {
 		})
 	}
 }
+
+// TestGivenUpIsNoFailure: a payment that the customer gives up did not fail, whatever its
+// invoice says.
+func TestGivenUpIsNoFailure(t *testing.T) {
+	s := bought(t, "pro")
+	s.till.card = "action"
+	s.must(s.change("a.test", "business"))
+	s.settle()
+	s.till.invoice(s.till.alive().Latest.ID).Failure = "The payment waits for your confirmation."
+	s.must(s.cancel("a.test"))
+	s.settle()
+	if sub := s.on("a.test", "pro", ""); sub.GetFailure() != "" {
+		t.Errorf("it failed: %s", sub.GetFailure())
+	}
+}

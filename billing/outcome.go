@@ -36,7 +36,7 @@ func (r *rules) observeMove(tx Tx, s *snapshot) error {
 	case m.GetInvoice() == "" && m.GetFailure() == "" && !m.GetAbandon():
 		m.Submitted = false // The call had no effect: it is made again, with another key.
 		return nil
-	case invoice != nil && m.GetFailure() == "":
+	case invoice != nil && m.GetFailure() == "" && !m.GetAbandon():
 		m.Failure = invoice.Failure
 	}
 	return r.failed(tx, "The payment did not go through.")

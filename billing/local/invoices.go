@@ -88,7 +88,7 @@ func (b *book) voided(s *storev1.LedgerSubscription, inv *storev1.LedgerInvoice)
 	}
 	after, err := b.invoice(inv.GetNumber())
 	if err == nil {
-		inv.State, inv.Waits, inv.NextTime, inv.FromBalance = after.GetState(), false, nil, 0
+		inv.State, inv.Waits, inv.Failure, inv.NextTime, inv.FromBalance = after.GetState(), false, "", nil, 0
 	}
 	return err
 }

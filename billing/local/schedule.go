@@ -184,7 +184,7 @@ func (b *book) void(s *storev1.LedgerSubscription, n int64) error {
 	if err != nil {
 		return err
 	}
-	inv.State, inv.Waits, inv.NextTime = breakwaterv1.Invoice_VOID, false, nil
+	inv.State, inv.Waits, inv.Failure, inv.NextTime = breakwaterv1.Invoice_VOID, false, "", nil
 	b.ledger.Balance -= inv.GetFromBalance()
 	inv.FromBalance = 0
 	if n == s.GetLatestInvoice() {

@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
@@ -52,4 +53,21 @@ func TestEnds(t *testing.T) {
 	}
 	_, err := w.change("business")
 	wantReason(t, err, codes.FailedPrecondition, rpcerr.ReasonInvalidState, "")
+}
+
+// TestGivenUp: an upgrade that waits for the customer, and that they give up, did not fail.
+func TestGivenUp(t *testing.T) {
+	w := newBillingWorld(t, true)
+	w.mustChange("pro")
+	w.card(storev1.Ledger_WAITS)
+	if s := w.mustChange("business"); s.GetState() != breakwaterv1.Subscription_REQUIRES_ACTION {
+		t.Fatalf("%v", s)
+	}
+	if err := second(w.subscriptions.CancelSubscription(w.as("CancelSubscription"), &breakwaterv1.CancelSubscriptionRequest{Name: shopSubscription})); err != nil {
+		t.Fatal(err)
+	}
+	w.later(0)
+	if s := w.subscription(); s.GetPlan() != "pro" || s.GetPendingPlan() != "" || s.GetFailure() != "" {
+		t.Errorf("given up: %v", s)
+	}
 }
