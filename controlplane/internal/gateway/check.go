@@ -126,6 +126,7 @@ func (c *checker) syntaxError(err error) error {
 func (c *checker) message(md protoreflect.MessageDescriptor, path string) ([]string, error) {
 	start := c.dec.InputOffset()
 	present := map[protoreflect.FieldNumber][]string{}
+	chosen := map[protoreflect.Name]protoreflect.FieldDescriptor{}
 	var all []string
 	empty := true
 	for c.dec.More() {
@@ -146,6 +147,7 @@ func (c *checker) message(md protoreflect.MessageDescriptor, path string) ([]str
 		if _, twice := present[fd.Number()]; twice {
 			c.violate(at, "unique", "is given more than once")
 		}
+		c.oneOf(fd, at, chosen)
 		below, err := c.field(fd, at)
 		if err != nil {
 			return nil, err
@@ -161,6 +163,24 @@ func (c *checker) message(md protoreflect.MessageDescriptor, path string) ([]str
 	}
 	c.fillMask(md, present, start, empty)
 	return all, nil
+}
+
+// oneOf refuses a second field of a group of which one may be given; chosen has the first of
+// each group. A null, which is about to be read, is a field that is not given.
+func (c *checker) oneOf(fd protoreflect.FieldDescriptor, path string, chosen map[protoreflect.Name]protoreflect.FieldDescriptor) {
+	group := fd.ContainingOneof()
+	if group == nil || group.IsSynthetic() || bytes.HasPrefix(bytes.TrimLeft(c.raw[c.dec.InputOffset():], ": \t\r\n"), []byte("null")) {
+		return
+	}
+	first := chosen[group.Name()]
+	if first == nil {
+		chosen[group.Name()] = fd
+		return
+	}
+	if first == fd {
+		return // It is given twice, which is said already.
+	}
+	c.violate(path, "oneof", "can't be given beside %s: only one of them holds", first.JSONName())
 }
 
 func (c *checker) key() (string, error) {

@@ -24,6 +24,8 @@ func TestBodiesRefused(t *testing.T) {
 		{"twice in two spellings", "PATCH", site + "/settings", `{"tlsMode":"FULL","tls_mode":"OFF"}`, "tlsMode"},
 		{"twice in a map", "POST", create, `{"labels":{"a":"1","a":"2"}}`, `labels["a"]`},
 		{"twice in a struct", "PATCH", apps, `{"settings":{"a":{"b":1,"b":2}}}`, "settings.a.b"},
+		{"two of one", "PATCH", site + "/threatSettings", `{"firewallEntries":[{"cidr":"a","country":null},{"asn":1,"action":"BLOCK","country":"CH"}]}`, "firewallEntries[1].country"},
+		{"one of one twice", "PATCH", site + "/threatSettings", `{"firewallEntries":[{"asn":1,"asn":2}]}`, "firewallEntries[0].asn"},
 		{"text for a number", "POST", create, `{"origin":{"port":"eighty"}}`, "origin.port"},
 		{"number too large", "POST", create, `{"origin":{"port":4294967296}}`, "origin.port"},
 		{"fraction", "POST", create, `{"origin":{"port":1.5}}`, "origin.port"},

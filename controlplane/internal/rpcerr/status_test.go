@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,34 @@ func TestEveryViolationInJSONNames(t *testing.T) {
 		if got[field] == "" {
 			t.Errorf("no violation of %s in %v", field, got)
 		}
+	}
+}
+
+// TestRulesInWords: what a rule of the protos asks for is said with the names that clients use.
+func TestRulesInWords(t *testing.T) {
+	err := protovalidate.Validate(&breakwaterv1.ThreatSettings{
+		SecurityLevel:   77,
+		DdosAction:      breakwaterv1.ThreatSettings_LOG,
+		FirewallEntries: []*breakwaterv1.ThreatSettings_FirewallEntry{{}},
+		RateLimits:      []*breakwaterv1.ThreatSettings_RateLimit{{Requests: 1, PeriodSeconds: 1, Action: 99}},
+		PacketRules:     []*breakwaterv1.ThreatSettings_PacketRule{{Action: breakwaterv1.ThreatSettings_ALLOW}},
+	})
+	want := map[string]string{
+		"securityLevel":             "must be one of OFF, LOW, MEDIUM, HIGH",
+		"ddosAction":                "must be one of BLOCK, CHALLENGE",
+		"firewallEntries[0]":        "one of cidr, asn and country is needed",
+		"firewallEntries[0].action": "is needed: one of ALLOW, BLOCK, CHALLENGE, LOG",
+		"rateLimits[0].match":       "is needed",
+		"rateLimits[0].action":      "must be one of ALLOW, BLOCK, CHALLENGE, LOG",
+		"packetRules[0].action":     "must be one of BLOCK, LOG",
+	}
+	got := map[string]string{}
+	bad, _ := detail[*errdetails.BadRequest](rpcerr.Status(err))
+	for _, v := range bad.GetFieldViolations() {
+		got[v.GetField()] = v.GetDescription()
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }
 

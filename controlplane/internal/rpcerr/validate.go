@@ -12,14 +12,10 @@ import (
 func violations(e *protovalidate.ValidationError) []Violation {
 	out := make([]Violation, 0, len(e.Violations))
 	for _, v := range e.Violations {
-		message := v.Proto.GetMessage()
-		if message == "" {
-			message = "breaks the rule " + v.Proto.GetRuleId()
-		}
 		out = append(out, Violation{
 			Field:   jsonFieldPath(v.Proto.GetField()),
 			Rule:    v.Proto.GetRuleId(),
-			Message: message,
+			Message: ruleMessage(v),
 		})
 	}
 	return out
