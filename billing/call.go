@@ -65,10 +65,10 @@ func (r *rules) answered(tx Tx, op operation, req request, a answer) error {
 	switch op {
 	case opCreateCustomer:
 		rec.Customer, rec.NeedCustomer = a.snapshot.customer.ID, false
-		rec.SentDetails = req.DetailsNumber
+		told(tx, req, a.snapshot.customer.DetailsFailure)
 		tx.Audit(billingResource, "the payment provider knows the account now")
 	case opUpdateCustomer:
-		rec.SentDetails = req.DetailsNumber
+		told(tx, req, a.snapshot.customer.DetailsFailure)
 	case opPay, opVoid, opUncollectible:
 		rec.Refetch = true
 	case opCancel:
@@ -103,7 +103,7 @@ func (r *rules) declined(tx Tx, op operation, e *PaymentError) error {
 }
 
 // refused takes in that the provider will not do what was asked, and did nothing.
-func (r *rules) refused(tx Tx, op operation, req request) error {
+func (r *rules) refused(tx Tx, op operation, req request, cause error) error {
 	rec := tx.Record()
 	rec.Refetch = true
 	m := moveOf(rec)
@@ -119,10 +119,9 @@ func (r *rules) refused(tx Tx, op operation, req request) error {
 		}
 	case opCreateCustomer:
 		rec.NeedCustomer = false
-		tx.Audit(billingResource, "the payment provider refused the account's details")
+		told(tx, req, whyRefused(cause))
 	case opUpdateCustomer:
-		rec.SentDetails = req.DetailsNumber
-		tx.Audit(billingResource, "the payment provider refused the new billing details, and keeps the old ones")
+		told(tx, req, whyRefused(cause))
 	case opCancel:
 		rec.Strays = slices.DeleteFunc(rec.GetStrays(), func(id string) bool { return id == req.Subscription })
 	case opVoid, opUncollectible, opCredit, opQuantities, opCancelAtPeriodEnd:

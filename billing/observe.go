@@ -43,7 +43,7 @@ func (r *rules) observeCustomer(tx Tx, s *snapshot) error {
 		if err := r.end(tx, Canceled); err != nil {
 			return err
 		}
-		rec.Customer, rec.SentDetails, rec.Strays, rec.Credits, rec.Standing = "", 0, nil, nil, nil
+		rec.Customer, rec.SentDetails, rec.DetailsFailure, rec.Strays, rec.Credits, rec.Standing = "", 0, "", nil, nil, nil
 		rec.Seen.PaymentMethod, rec.Seen.PaymentMethodId, rec.Seen.Balance = nil, "", 0
 		return nil
 	}

@@ -26,9 +26,11 @@ const Currency = "usd"
 type Provider interface {
 	// Customers.
 
-	// CreateCustomer makes the account's customer. The account's ID is in its metadata.
+	// CreateCustomer makes the account's customer. The account's ID is in its metadata. A tax ID
+	// that is refused undoes nothing: Customer.DetailsFailure tells of it.
 	CreateCustomer(ctx context.Context, key string, c CustomerRequest) (*Customer, error)
-	// UpdateCustomer sets what the account may change.
+	// UpdateCustomer sets what the account may change, empty things too. A tax ID that is refused
+	// keeps nothing else from being set: Customer.DetailsFailure tells of it.
 	UpdateCustomer(ctx context.Context, key, customer string, c CustomerRequest) (*Customer, error)
 	// Customer returns a customer, or [ErrNotFound] where it is not there or deleted.
 	Customer(ctx context.Context, customer string) (*Customer, error)
@@ -110,6 +112,18 @@ type PaymentError struct {
 
 func (e *PaymentError) Error() string { return fmt.Sprintf("billing: %s: %s", e.Code, e.Message) }
 
+// RefusedError is an [ErrRefused] that the customer can do something about.
+type RefusedError struct {
+	// Message says why, and is fit to be shown to the customer.
+	Message string
+	// Err is the refusal.
+	Err error
+}
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+func (e *RefusedError) Unwrap() error { return e.Err }
+
 // Quantities say how many sites of each plan are billed, by the plan's ID. Plans that cost
 // nothing have no entry, and no entry is zero.
 type Quantities map[string]int64
@@ -120,7 +134,8 @@ type CustomerRequest struct {
 	Account string
 	// Email is where invoices go.
 	Email string
-	// Details are the name, address and tax IDs on invoices.
+	// Details are the name, address and tax IDs on invoices. Of the address only lines, postal
+	// code, locality, administrative area and region are set.
 	Details *breakwaterv1.Billing
 }
 
@@ -129,6 +144,13 @@ type Customer struct {
 	ID string
 	// Account is the account's ID in its metadata.
 	Account string
+	// Email and Details are what the provider has of [CustomerRequest]; lines of the address may
+	// have become one, with commas. Details are nil where that was not looked at.
+	Email   string
+	Details *breakwaterv1.Billing
+	// DetailsFailure is why a part of the details that were to be set was refused, fit to be shown
+	// to the customer; empty where none was, and where none was to be set.
+	DetailsFailure string
 	// PaymentMethod is what is charged; nil for none.
 	PaymentMethod *breakwaterv1.Billing_PaymentMethod
 	// PaymentMethodID is its ID: another one each time that a card is entered, also the same

@@ -14,8 +14,8 @@ import (
 
 // Difference is where the payment provider had something else than it should.
 type Difference struct {
-	// Kind is what differed: `customer`, `subscription`, `status`, `quantity`, `cancel` or
-	// `invoice`.
+	// Kind is what differed: `customer`, `details`, `subscription`, `status`, `quantity`, `cancel`
+	// or `invoice`.
 	Kind string
 	// Ours is what it should be, Theirs what it was.
 	Ours, Theirs string
@@ -47,6 +47,13 @@ func (e *Engine) Reconcile(ctx context.Context, account string, repair bool) ([]
 		return nil, err
 	}
 	found := e.rules.compare(rec, s)
+	other, err := e.otherDetails(ctx, rec, s.customer)
+	if err != nil {
+		return nil, err
+	}
+	if len(other) > 0 {
+		found = append(found, Difference{Kind: kindDetails, Ours: "what the account says", Theirs: "another " + strings.Join(other, ", ")})
+	}
 	if !repair {
 		return found, nil
 	}
@@ -61,6 +68,9 @@ func (e *Engine) Reconcile(ctx context.Context, account string, repair bool) ([]
 		}
 		after := tx.Record()
 		after.ReconcileTime = stamp(now)
+		if len(other) > 0 {
+			after.DetailsNumber++ // So that it is told again.
+		}
 		if a := e.rules.next(after, now); a.action != nothing || changes(before, after) {
 			tx.Work()
 		}
@@ -72,6 +82,17 @@ func (e *Engine) Reconcile(ctx context.Context, account string, repair bool) ([]
 		}
 		return nil
 	})
+}
+
+// otherDetails compares what the provider has of the details with what it should have now: also the
+// account's name and its owner's address may have changed since it was told.
+func (e *Engine) otherDetails(ctx context.Context, rec *storev1.BillingRecord, c *Customer) (other []string, err error) {
+	err = e.store.Update(ctx, rec.GetAccount(), func(tx Tx) error {
+		email, d, err := details(tx)
+		other = otherDetails(rec, c, email, d)
+		return err
+	})
+	return other, err
 }
 
 // changes says whether times may have moved at which something is to be done.
@@ -87,6 +108,7 @@ func changes(before, after *storev1.BillingRecord) bool {
 // The kinds of differences.
 const (
 	kindCustomer     = "customer"
+	kindDetails      = "details"
 	kindSubscription = "subscription"
 	kindStatus       = "status"
 	kindQuantity     = "quantity"

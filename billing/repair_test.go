@@ -23,6 +23,8 @@ func TestReconcileRepairs(t *testing.T) {
 		spoil func(*shop)
 	}{
 		"quantity": {kindQuantity, func(s *shop) { s.till.alive().Quantities = Quantities{"pro": 3} }},
+		"its name": {kindDetails, func(s *shop) { s.till.customers[s.record.GetCustomer()].Details.LegalName = "Other" }},
+		"an owner": {kindDetails, func(s *shop) { s.contact = "new@acme.test" }},
 		"cancel":   {kindCancel, func(s *shop) { s.till.alive().CancelAtPeriodEnd = true }},
 		"a second one": {kindSubscription, func(s *shop) {
 			other := *s.till.alive()
@@ -118,8 +120,20 @@ func TestDetails(t *testing.T) {
 		t.Error("the same details were sent again")
 	}
 	set(&breakwaterv1.Billing{LegalName: "refuse me"})
-	if s.record.GetSentDetails() != s.record.GetDetailsNumber() || !strings.Contains(strings.Join(s.audits, "\n"), "refused the new billing details") {
+	if s.record.GetSentDetails() != s.record.GetDetailsNumber() || !strings.Contains(strings.Join(s.audits, "\n"), "refused billing details") ||
+		s.engine.Billing(s.record).GetDetailsFailure() == "" {
 		t.Errorf("%v %v", s.record, s.audits)
+	}
+	set(&breakwaterv1.Billing{LegalName: "Acme", TaxIds: []*breakwaterv1.Billing_TaxId{{Type: "eu_vat", Value: "no"}}})
+	if got := s.engine.Billing(s.record).GetDetailsFailure(); got != "The tax ID was refused." {
+		t.Errorf("a part was refused: %q", got)
+	}
+	if found := s.reconcile(true); len(found) != 0 {
+		t.Errorf("what was refused is told again: %v", found)
+	}
+	set(&breakwaterv1.Billing{LegalName: "Acme"})
+	if got := s.engine.Billing(s.record).GetDetailsFailure(); got != "" {
+		t.Errorf("they were accepted: %q", got)
 	}
 	s.must(s.change("a.test", "business"))
 	s.settle()

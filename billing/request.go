@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
@@ -115,28 +114,6 @@ func news(rec *storev1.BillingRecord) map[string]string {
 		}
 	}
 	return sites
-}
-
-func (q *request) details(tx Tx) error {
-	rec := tx.Record()
-	email, name, err := tx.Contact()
-	if err != nil {
-		return err
-	}
-	details := &breakwaterv1.Billing{}
-	if rec.GetDetails() != nil {
-		details = proto.CloneOf(rec.GetDetails())
-	}
-	if details.GetLegalName() == "" {
-		details.LegalName = name
-	}
-	q.Email = email
-	if details.GetEmail() != "" {
-		q.Email = details.GetEmail()
-	}
-	q.DetailsNumber = rec.GetDetailsNumber()
-	q.Details, err = protojson.Marshal(details)
-	return err
 }
 
 func (q *request) customer(account string) (CustomerRequest, error) {

@@ -234,7 +234,7 @@ func (run *settling) finish(ctx context.Context, made *storev1.BillingRecord, fn
 // rest is tried once more after a look at what is there.
 func (run *settling) refuse(ctx context.Context, rec *storev1.BillingRecord, op operation, req request, cause error) error {
 	run.logger.WarnContext(ctx, "the payment provider refused a call", "account", run.account, "operation", string(op), "error", cause)
-	if err := run.finish(ctx, rec, func(tx Tx) error { return run.rules.refused(tx, op, req) }); err != nil {
+	if err := run.finish(ctx, rec, func(tx Tx) error { return run.rules.refused(tx, op, req, cause) }); err != nil {
 		return err
 	}
 	hopeless := run.refused[op] || op == opCreateCustomer

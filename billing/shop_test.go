@@ -25,7 +25,9 @@ type shop struct {
 	till   *till
 	engine *Engine
 	record *storev1.BillingRecord
-	sites  map[string]*SiteState
+	// contact is the owner's address.
+	contact string
+	sites   map[string]*SiteState
 	// entitled counts versions of sites; works, how often work was asked for.
 	versions map[string]int
 	works    int
@@ -55,6 +57,7 @@ func newShop(t reporter, domains ...string) *shop {
 	s := &shop{
 		t: t, clock: clockwork.NewFakeClockAt(shopOpens), sites: map[string]*SiteState{}, versions: map[string]int{},
 		record:  &storev1.BillingRecord{Account: account},
+		contact: "ann@acme.test",
 		fault:   func(string) error { return nil },
 		check:   func(_, _ *storev1.BillingRecord) {},
 		lowered: func(*storev1.BillingRecord, string, string, string) {},
@@ -128,7 +131,7 @@ func (tx *shopTx) Audit(resource, summary string) {
 	tx.audits = append(tx.audits, resource+": "+summary)
 }
 
-func (tx *shopTx) Contact() (email, name string, err error) { return "ann@acme.test", "Acme", nil }
+func (tx *shopTx) Contact() (email, name string, err error) { return tx.contact, "Acme", nil }
 
 func (tx *shopTx) Site(domain string) (SiteState, bool, error) {
 	s, ok := tx.sites[domain]

@@ -56,6 +56,7 @@ func (e *Engine) Billing(rec *storev1.BillingRecord) *breakwaterv1.Billing {
 		b = proto.CloneOf(rec.GetDetails())
 	}
 	seen := rec.GetSeen()
+	b.DetailsFailure = rec.GetDetailsFailure()
 	b.PaymentMethod = seen.GetPaymentMethod()
 	b.Standing = standing(rec)
 	b.Balance = dollars(seen.GetBalance())

@@ -329,7 +329,7 @@ func (p *till) cardID() string {
 
 func (p *till) CreateCustomer(_ context.Context, key string, r CustomerRequest) (*Customer, error) {
 	return tillChange(p, key, "CreateCustomer", r.Account+r.Email, func() (*Customer, error) {
-		c := &Customer{ID: p.id("cus"), Account: r.Account}
+		c := &Customer{ID: p.id("cus"), Account: r.Account, Email: r.Email, Details: r.Details}
 		p.customers[c.ID] = c
 		return p.showCustomer(c), nil
 	})
@@ -344,7 +344,15 @@ func (p *till) UpdateCustomer(_ context.Context, key, customer string, r Custome
 		if r.Details.GetLegalName() == "refuse me" {
 			return nil, ErrRefused
 		}
-		return p.find(customer)
+		c, err := p.find(customer)
+		if err != nil {
+			return nil, err
+		}
+		p.customers[customer].Email, p.customers[customer].Details = r.Email, r.Details
+		if len(r.Details.GetTaxIds()) > 0 {
+			c.DetailsFailure = "The tax ID was refused."
+		}
+		return c, nil
 	})
 }
 

@@ -140,6 +140,7 @@ func (b *book) exists() error {
 func (b *book) shownCustomer() *billing.Customer {
 	return &billing.Customer{
 		ID: b.ledger.GetCustomer(), Account: b.ledger.GetAccount(), Balance: b.ledger.GetBalance(),
+		Email: b.ledger.GetEmail(), Details: proto.CloneOf(b.ledger.GetDetails()),
 		PaymentMethod: b.card(), PaymentMethodID: cardID(b.ledger.GetCustomer(), b.ledger.GetCardCount()),
 	}
 }

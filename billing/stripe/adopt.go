@@ -53,7 +53,7 @@ func (p *Provider) setDefaultCard(ctx context.Context, key, customer, card, sess
 			Params:          params,
 			InvoiceSettings: &stripego.CustomerInvoiceSettingsParams{DefaultPaymentMethod: new(card)},
 			Metadata:        map[string]string{sessionKey: session},
-			Expand:          expand(defaultCard),
+			Expand:          expand(defaultCard, taxIDs),
 		})
 		return err
 	})

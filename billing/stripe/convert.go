@@ -3,6 +3,9 @@ package stripe
 import (
 	"time"
 
+	"google.golang.org/genproto/googleapis/type/postaladdress"
+	"google.golang.org/protobuf/proto"
+
 	stripego "github.com/stripe/stripe-go/v76"
 
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
@@ -142,10 +145,37 @@ func asLines(lines []*stripego.InvoiceLineItem) []billing.InvoiceLine {
 }
 
 func asCustomer(c *stripego.Customer) *billing.Customer {
-	out := &billing.Customer{ID: c.ID, Account: c.Metadata[accountKey], Balance: c.Balance}
+	out := &billing.Customer{
+		ID: c.ID, Account: c.Metadata[accountKey], Balance: c.Balance, Email: c.Email,
+		Details: &breakwaterv1.Billing{LegalName: c.Name, Address: asAddress(c.Address)},
+	}
+	if c.TaxIDs != nil {
+		for _, id := range c.TaxIDs.Data {
+			out.Details.TaxIds = append(out.Details.TaxIds, &breakwaterv1.Billing_TaxId{Type: string(id.Type), Value: id.Value})
+		}
+	}
 	if c.InvoiceSettings != nil && c.InvoiceSettings.DefaultPaymentMethod != nil {
 		out.PaymentMethod = asPaymentMethod(c.InvoiceSettings.DefaultPaymentMethod)
 		out.PaymentMethodID = c.InvoiceSettings.DefaultPaymentMethod.ID
+	}
+	return out
+}
+
+// asAddress is nil for an address that says nothing.
+func asAddress(a *stripego.Address) *postaladdress.PostalAddress {
+	if a == nil {
+		return nil
+	}
+	out := &postaladdress.PostalAddress{
+		RegionCode: a.Country, PostalCode: a.PostalCode, AdministrativeArea: a.State, Locality: a.City,
+	}
+	for _, line := range []string{a.Line1, a.Line2} {
+		if line != "" {
+			out.AddressLines = append(out.AddressLines, line)
+		}
+	}
+	if proto.Size(out) == 0 {
+		return nil
 	}
 	return out
 }

@@ -4,18 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/type/postaladdress"
 
 	stripego "github.com/stripe/stripe-go/v76"
 
+	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/billing"
 )
 
-const defaultCard = "invoice_settings.default_payment_method"
+// What answers with a customer are expanded by.
+const (
+	defaultCard = "invoice_settings.default_payment_method"
+	taxIDs      = "tax_ids"
+)
 
-// CreateCustomer makes the account's customer. A tax ID that Stripe refuses does not undo
-// that: it is logged, and told where the details are changed again.
+// CreateCustomer makes the account's customer, and then its tax IDs.
 func (p *Provider) CreateCustomer(ctx context.Context, key string, c billing.CustomerRequest) (*billing.Customer, error) {
 	var made *stripego.Customer
 	err := p.change(ctx, key, "create customer", func(params stripego.Params) (err error) {
@@ -23,24 +28,19 @@ func (p *Provider) CreateCustomer(ctx context.Context, key string, c billing.Cus
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, shown(err)
 	}
-	if len(c.Details.GetTaxIds()) > 0 {
-		err := p.setTaxIDs(ctx, key, made.ID, c.Details.GetTaxIds())
-		if err != nil && !errors.Is(err, billing.ErrRefused) {
-			return nil, err
-		}
+	if len(c.Details.GetTaxIds()) == 0 {
+		return asCustomer(made), nil
 	}
-	return asCustomer(made), nil
+	return p.withTaxIDs(ctx, key, made, c.Details.GetTaxIds())
 }
 
-// UpdateCustomer sets what the account may change: name, email, address and tax IDs, empty
-// ones too. Tax IDs are first: where Stripe refuses one, the rest is as it was.
+// UpdateCustomer sets what the account may change: name, email and address, empty ones too, and
+// then the tax IDs, which are for themselves: one that is refused keeps nothing else from
+// Stripe.
 func (p *Provider) UpdateCustomer(ctx context.Context, key, customer string, c billing.CustomerRequest) (*billing.Customer, error) {
 	if err := checkID("customer", customer); err != nil {
-		return nil, err
-	}
-	if err := p.setTaxIDs(ctx, key, customer, c.Details.GetTaxIds()); err != nil {
 		return nil, err
 	}
 	var changed *stripego.Customer
@@ -49,9 +49,35 @@ func (p *Provider) UpdateCustomer(ctx context.Context, key, customer string, c b
 		return err
 	})
 	if err != nil {
+		return nil, shown(err)
+	}
+	return p.withTaxIDs(ctx, key, changed, c.Details.GetTaxIds())
+}
+
+// withTaxIDs completes a change of a customer.
+func (p *Provider) withTaxIDs(ctx context.Context, key string, c *stripego.Customer, want []*breakwaterv1.Billing_TaxId) (*billing.Customer, error) {
+	failure, err := p.setTaxIDs(ctx, key, c.ID, want)
+	if err != nil {
 		return nil, err
 	}
-	return asCustomer(changed), nil
+	out := asCustomer(c)
+	if out.DetailsFailure = failure; failure == "" {
+		out.Details.TaxIds = want
+	}
+	return out, nil
+}
+
+// shown makes a refusal of the customer's own words one that the customer is told.
+func shown(err error) error {
+	var answer *apiError
+	if !errors.As(err, &answer) || !errors.Is(err, billing.ErrRefused) {
+		return err
+	}
+	switch field, _, _ := strings.Cut(answer.param, "["); field {
+	case "email", "name", "address":
+		return &billing.RefusedError{Message: answer.message, Err: err}
+	}
+	return err
 }
 
 func customerParams(params stripego.Params, c billing.CustomerRequest) *stripego.CustomerParams {
@@ -61,7 +87,7 @@ func customerParams(params stripego.Params, c billing.CustomerRequest) *stripego
 		Name:     new(c.Details.GetLegalName()),
 		Address:  addressParams(c.Details.GetAddress()),
 		Metadata: map[string]string{accountKey: c.Account},
-		Expand:   expand(defaultCard),
+		Expand:   expand(defaultCard, taxIDs),
 	}
 	if out.Address == nil {
 		out.AddExtra("address", "") // The empty text unsets.
@@ -70,19 +96,18 @@ func customerParams(params stripego.Params, c billing.CustomerRequest) *stripego
 }
 
 // addressParams gives every part of an address, so that those that are empty now are unset.
+// Stripe has two lines, so the second one takes all that follow the first.
 func addressParams(a *postaladdress.PostalAddress) *stripego.AddressParams {
 	lines := a.GetAddressLines()
-	line := func(n int) *string {
-		if n < len(lines) {
-			return new(lines[n])
-		}
-		return new("")
+	first, rest := "", ""
+	if len(lines) > 0 {
+		first, rest = lines[0], strings.Join(lines[1:], ", ")
 	}
 	if len(lines) == 0 && a.GetLocality() == "" && a.GetAdministrativeArea() == "" && a.GetPostalCode() == "" && a.GetRegionCode() == "" {
 		return nil
 	}
 	return &stripego.AddressParams{
-		Line1: line(0), Line2: line(1),
+		Line1: new(first), Line2: new(rest),
 		City:       new(a.GetLocality()),
 		State:      new(a.GetAdministrativeArea()),
 		PostalCode: new(a.GetPostalCode()),
@@ -98,7 +123,7 @@ func (p *Provider) Customer(ctx context.Context, customer string) (*billing.Cust
 	}
 	var found *stripego.Customer
 	err := p.read(ctx, "get customer", func(params stripego.Params) (err error) {
-		found, err = p.customers.Get(customer, &stripego.CustomerParams{Params: params, Expand: expand(defaultCard)})
+		found, err = p.customers.Get(customer, &stripego.CustomerParams{Params: params, Expand: expand(defaultCard, taxIDs)})
 		return err
 	})
 	if err != nil {

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jonboulle/clockwork"
 	"google.golang.org/genproto/googleapis/type/postaladdress"
+	"google.golang.org/protobuf/proto"
 
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/billing"
@@ -273,6 +275,34 @@ func TestCustomerDetails(t *testing.T) {
 		}
 	}
 	ids("DE123456789")
+	// One that is refused keeps nothing else from Stripe, and takes no other away.
+	bad := proto.CloneOf(details)
+	bad.LegalName, bad.TaxIds[0].Value = "Acme AG", "invalid"
+	bad.Address.AddressLines = []string{"Acme House", "Street 1", "Yard"}
+	for range 2 {
+		told, err := w.UpdateCustomer(t.Context(), "bad", c.ID, billing.CustomerRequest{Account: "acme", Email: "b@example.com", Details: bad})
+		if err != nil || told.DetailsFailure != "The tax ID eu_vat invalid was refused: Invalid value for eu_vat." {
+			t.Fatalf("%+v, %v", told, err)
+		}
+	}
+	ids("DE123456789")
+	now, err := w.Customer(t.Context(), c.ID)
+	if err != nil || now.Email != "b@example.com" || now.Details.GetLegalName() != "Acme AG" ||
+		!slices.Equal(now.Details.GetAddress().GetAddressLines(), []string{"Acme House", "Street 1, Yard"}) ||
+		now.Details.GetTaxIds()[0].GetValue() != "DE123456789" || now.DetailsFailure != "" {
+		t.Fatalf("%+v, %v", now, err)
+	}
+	bad.Address.RegionCode = "nowhere"
+	var refused *billing.RefusedError
+	_, err = w.UpdateCustomer(t.Context(), "worse", c.ID, billing.CustomerRequest{Account: "acme", Details: bad})
+	if !errors.As(err, &refused) || !strings.HasPrefix(refused.Message, "Country 'nowhere'") || !errors.Is(err, billing.ErrRefused) {
+		t.Fatal(err)
+	}
+	// A new customer is made all the same.
+	bad.Address.RegionCode = "DE"
+	if other, err := w.CreateCustomer(t.Context(), "other", billing.CustomerRequest{Account: "ecma", Details: bad}); err != nil || other.DetailsFailure == "" {
+		t.Fatalf("%+v, %v", other, err)
+	}
 	details.TaxIds = []*breakwaterv1.Billing_TaxId{{Type: "eu_vat", Value: "DE987654321"}}
 	for range 2 {
 		if _, err := w.UpdateCustomer(t.Context(), "k2", c.ID, req); err != nil {

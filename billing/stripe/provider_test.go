@@ -40,7 +40,7 @@ func TestRequests(t *testing.T) {
 	}}
 	const customerForm = "email=a%40example.com&name=Acme+GmbH&address[line1]=Street+1&address[line2]=&address[city]=Berlin" +
 		"&address[state]=&address[postal_code]=10115&address[country]=DE&metadata[breakwater_account]=acme" +
-		"&expand[0]=invoice_settings.default_payment_method"
+		"&expand[0]=invoice_settings.default_payment_method&expand[1]=tax_ids"
 	const prices = "GET /v1/prices?active=true&limit=100&lookup_keys[0]=breakwater_monthly_pro" +
 		"&lookup_keys[1]=breakwater_monthly_business&lookup_keys[2]=breakwater_monthly_enterprise"
 	const getSubscription = "GET /v1/subscriptions/sub_1?" + expandLatest
@@ -56,16 +56,16 @@ func TestRequests(t *testing.T) {
 		"CreateCustomer without details": {func(ctx context.Context, p *Provider) error {
 			_, err := p.CreateCustomer(ctx, "k", billing.CustomerRequest{Account: "acme", Email: "a@example.com"})
 			return err
-		}, []string{"POST /v1/customers?email=a%40example.com&name=&address=&metadata[breakwater_account]=acme&expand[0]=invoice_settings.default_payment_method"}},
+		}, []string{"POST /v1/customers?email=a%40example.com&name=&address=&metadata[breakwater_account]=acme&expand[0]=invoice_settings.default_payment_method&expand[1]=tax_ids"}},
 		"UpdateCustomer": {func(ctx context.Context, p *Provider) error {
 			_, err := p.UpdateCustomer(ctx, "k", "cus_1", billing.CustomerRequest{Account: "acme", Email: "a@example.com", Details: details})
 			return err
-		}, []string{"GET /v1/customers/cus_1/tax_ids?limit=100", "POST /v1/customers/cus_1?" + customerForm}},
+		}, []string{"POST /v1/customers/cus_1?" + customerForm, "GET /v1/customers/cus_1/tax_ids?limit=100"}},
 		"Customer": {func(ctx context.Context, p *Provider) error {
 			_, err := p.Customer(ctx, "cus_1")
 			return err
 		}, []string{
-			"GET /v1/customers/cus_1?expand[0]=invoice_settings.default_payment_method",
+			"GET /v1/customers/cus_1?expand[0]=invoice_settings.default_payment_method&expand[1]=tax_ids",
 			"GET /v1/checkout/sessions?customer=cus_1&limit=20&expand[0]=data.setup_intent.payment_method",
 		}},
 		"Credit": {func(ctx context.Context, p *Provider) error { return p.Credit(ctx, "k", "cus_1", 1234, "too much") }, []string{

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	stripego "github.com/stripe/stripe-go/v76"
 
@@ -14,13 +16,14 @@ import (
 )
 
 // setTaxIDs makes the customer's tax IDs the wanted ones, from what is there: they can't be
-// changed, only made and deleted. New ones come first, so that a refused one takes no other
-// away.
-func (p *Provider) setTaxIDs(ctx context.Context, key, customer string, want []*breakwaterv1.Billing_TaxId) error {
+// changed, only made and deleted. New ones come first, and one that is refused takes no other
+// away: failure says which and why.
+func (p *Provider) setTaxIDs(ctx context.Context, key, customer string, want []*breakwaterv1.Billing_TaxId) (failure string, err error) {
 	have, err := p.listTaxIDs(ctx, customer)
 	if err != nil {
-		return err
+		return "", err
 	}
+	var refused []string
 	for _, one := range want {
 		same := func(h *stripego.TaxID) bool { return string(h.Type) == one.GetType() && h.Value == one.GetValue() }
 		if slices.ContainsFunc(have, same) {
@@ -33,9 +36,15 @@ func (p *Provider) setTaxIDs(ctx context.Context, key, customer string, want []*
 			})
 			return err
 		})
-		if err != nil {
-			return err
+		switch {
+		case errors.Is(err, billing.ErrRefused):
+			refused = append(refused, refusal(one, err))
+		case err != nil:
+			return "", err
 		}
+	}
+	if len(refused) > 0 {
+		return strings.Join(refused, " "), nil
 	}
 	for _, old := range have {
 		wanted := func(w *breakwaterv1.Billing_TaxId) bool {
@@ -49,10 +58,20 @@ func (p *Provider) setTaxIDs(ctx context.Context, key, customer string, want []*
 			return err
 		})
 		if err != nil && !errors.Is(err, billing.ErrNotFound) {
-			return err
+			return "", err
 		}
 	}
-	return nil
+	return "", nil
+}
+
+// refusal is what a customer is told of a tax ID that Stripe refused.
+func refusal(id *breakwaterv1.Billing_TaxId, err error) string {
+	why := "Stripe does not say why."
+	var answer *apiError
+	if errors.As(err, &answer) && answer.message != "" {
+		why = answer.message
+	}
+	return fmt.Sprintf("The tax ID %s %s was refused: %s", id.GetType(), id.GetValue(), why)
 }
 
 func (p *Provider) listTaxIDs(ctx context.Context, customer string) ([]*stripego.TaxID, error) {

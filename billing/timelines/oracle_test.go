@@ -28,10 +28,16 @@ type oracle struct {
 	lastPaid time.Time
 	// subscription is the one that was paid for first, and is not over.
 	subscription string
+	// closed says that the account is deleted.
+	closed bool
 }
 
 type site struct {
 	plan, next string
+	// restore is the next plan that the site had before it, or its account, was gone.
+	restore string
+	// gone says that the site is deleted, or its domain lost.
+	gone bool
 	// was are the next plans that it had since the last renewal that our record knows.
 	was []string
 }
@@ -77,6 +83,7 @@ type view struct {
 }
 
 func (o *oracle) setNext(s *site, plan string, v view) {
+	s.restore = ""
 	if o.subscription == "" {
 		return // It has ended, whether we know or not: there is nothing to schedule.
 	}
@@ -145,13 +152,6 @@ func (o *oracle) cancel(domain string, v view) {
 func (o *oracle) revoke(domain string, v view) {
 	s := o.site(domain)
 	o.setNext(s, s.plan, v)
-}
-
-func (o *oracle) remove(domain string, v view) {
-	if v.moving == domain {
-		o.abandon()
-	}
-	o.setNext(o.site(domain), "free", v)
 }
 
 func (o *oracle) purge(domain string, v view) {
@@ -254,7 +254,7 @@ func (o *oracle) renewed(i stripetest.Invoice) {
 		o.w.Fatalf("%s: a renewal of %d is billed as %d", o.account, total, i.Total)
 	}
 	for _, s := range o.sites {
-		s.plan = s.next
+		s.plan, s.restore = s.next, ""
 	}
 	o.cycles = append(o.cycles, c)
 }
@@ -308,7 +308,7 @@ func (o *oracle) fallLate() {
 		}
 		if slices.Contains(s.was, plan) && cents[plan] < cents[s.plan] {
 			o.w.say("oracle: %s: %s falls late to %s", o.account, domain, plan)
-			s.plan, s.next = plan, plan
+			s.plan, s.next, s.restore = plan, plan, ""
 			if u := o.last(); u != nil && u.site == domain && u.paid == "" {
 				u.from = plan // It is added to what the month was billed for.
 			}
@@ -322,7 +322,7 @@ func (o *oracle) ended() {
 	o.know()
 	o.subscription = ""
 	for _, s := range o.sites {
-		s.plan, s.next, s.was = "free", "free", nil
+		s.plan, s.next, s.was, s.restore = "free", "free", nil, ""
 	}
 }
 

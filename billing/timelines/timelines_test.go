@@ -123,13 +123,25 @@ func (a *actor) kinds() []kind {
 			all = append(all, kind{name, do})
 		}
 	}
-	add(12, "change", a.change)
-	add(3, "cancel", a.cancel)
-	add(3, "revoke", a.revoke)
-	add(1, "delete", a.remove)
-	add(1, "undelete", a.restore)
+	// A deleted account is nobody's to change.
+	decides := func(do func(account string)) func(string) {
+		return func(account string) {
+			if !a.oracle[account].closed {
+				do(account)
+			}
+		}
+	}
+	add(12, "change", decides(a.change))
+	add(3, "cancel", decides(a.cancel))
+	add(3, "revoke", decides(a.revoke))
+	add(1, "delete", decides(a.remove))
+	add(2, "undelete", decides(a.undelete))
+	add(1, "lose", a.lose)
+	add(2, "prove", a.prove)
+	add(1, "close", decides(a.close))
+	add(3, "reopen", a.reopen)
 	add(1, "purge", a.purge)
-	add(1, "create", a.create)
+	add(1, "create", decides(a.create))
 	add(1, "card", a.card)
 	add(1, "good card", a.good)
 	add(2, "customer acts", a.act)
@@ -147,7 +159,7 @@ func (a *actor) kinds() []kind {
 	add(5, "to the period's end", a.toTheEnd)
 	add(1, "outage", func(string) { a.down = !a.down })
 	add(1, "reconcile", a.reconcile)
-	add(2, "race", a.race)
+	add(2, "race", decides(a.race))
 	return all
 }
 
@@ -319,36 +331,6 @@ func (a *actor) revoke(account string) {
 	}) {
 		a.oracle[account].revoke(domain, v)
 	}
-}
-
-func (a *actor) remove(account string) {
-	domain, ok := a.pick(account, func(s billing.SiteState) bool { return !s.Deleted })
-	if !ok {
-		return
-	}
-	var v view
-	if a.decide(account, "delete "+domain, func(t billing.Tx) error {
-		v = viewOf(t)
-		s := t.(*tx).sites[domain]
-		s.Deleted = true
-		t.(*tx).sites[domain] = s
-		return a.engine.SiteDeleted(t, domain)
-	}) {
-		a.oracle[account].remove(domain, v)
-	}
-}
-
-func (a *actor) restore(account string) {
-	domain, ok := a.pick(account, func(s billing.SiteState) bool { return s.Deleted })
-	if !ok {
-		return
-	}
-	a.decide(account, "undelete "+domain, func(t billing.Tx) error {
-		s := t.(*tx).sites[domain]
-		s.Deleted = false
-		t.(*tx).sites[domain] = s
-		return nil
-	})
 }
 
 func (a *actor) purge(account string) {

@@ -100,6 +100,9 @@ func (s *Billing) UpdateBilling(ctx context.Context, req *breakwaterv1.UpdateBil
 				return err
 			}
 			if len(changed) > 0 {
+				if err := billingDetails(rec.GetDetails(), details); err != nil {
+					return err
+				}
 				if err := s.cfg.Engine.SetDetails(b, details); err != nil {
 					return err
 				}

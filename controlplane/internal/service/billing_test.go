@@ -41,6 +41,23 @@ func TestUpdateBilling(t *testing.T) {
 	if err != nil || got.GetLegalName() != "Acme Inc." || got.GetAddress().GetRegionCode() != "NL" {
 		t.Fatalf("a mask leaves the rest: %v, %v", got, err)
 	}
+	long := strings.Repeat("x", 201)
+	for field, bad := range map[string]*breakwaterv1.Billing{
+		"address.regionCode":      {Address: &postaladdress.PostalAddress{RegionCode: "notacountry"}},
+		"address.addressLines[1]": {Address: &postaladdress.PostalAddress{AddressLines: []string{"a", long}}},
+		"address.addressLines":    {Address: &postaladdress.PostalAddress{AddressLines: make([]string, 6)}},
+		"address.locality":        {Address: &postaladdress.PostalAddress{Locality: "two\nlines"}},
+		"address.organization":    {Address: &postaladdress.PostalAddress{Organization: long}},
+		"taxIds[0].type":          {TaxIds: []*breakwaterv1.Billing_TaxId{{Type: "bogus", Value: "1"}}},
+	} {
+		_, err := update(bad, "address", "taxIds")
+		wantReason(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField, field)
+	}
+	for code, ok := range map[string]bool{"GB": true, "UK": false, "XK": true, "de": false, "276": false, "DEU": false, "EU": false, "ZZ": false, "001": false, "": true} {
+		if wrong := addressViolations(&postaladdress.PostalAddress{RegionCode: code}); (len(wrong) == 0) != ok {
+			t.Errorf("%q: %v", code, wrong)
+		}
+	}
 	_, err = update(&breakwaterv1.Billing{Email: "x@acme.example", Etag: before.GetEtag()}, "email")
 	wantReason(t, err, codes.Aborted, rpcerr.ReasonEtagMismatch, "")
 	w.mustChange("pro")
