@@ -98,9 +98,9 @@ func (s *DNS) ImportDnsRecords(ctx context.Context, req *breakwaterv1.ImportDnsR
 		if err != nil {
 			return nil, dnsError(err, false)
 		}
-		out := &breakwaterv1.ImportDnsRecordsResponse{Created: int32(len(imported.Created))}
-		if err := dnsLeftOut(out, imported, req.GetZoneFile(), e.name.Site); err != nil {
-			return nil, err
+		out := &breakwaterv1.ImportDnsRecordsResponse{
+			Created: int32(len(imported.Created)), Unchanged: int32(imported.Unchanged),
+			Ignored: dnsNotes(imported.Ignored), Warnings: dnsNotes(imported.Warnings),
 		}
 		e.take(imported.Created, nil)
 		if len(imported.Created) > 0 {
@@ -113,26 +113,14 @@ func (s *DNS) ImportDnsRecords(ctx context.Context, req *breakwaterv1.ImportDnsR
 	})
 }
 
-// dnsLeftOut says which lines of a file were left out, and how many records the zone had
-// already.
-func dnsLeftOut(out *breakwaterv1.ImportDnsRecordsResponse, imported zone.Imported, file, domain string) error {
-	for _, n := range imported.Notes {
-		switch {
-		case n.Rule == zone.NoteExists:
-			out.Unchanged++
-		case strings.HasPrefix(string(n.Rule), "ignored_"):
-			out.Ignored = append(out.Ignored, fmt.Sprintf("line %d: %s", n.Line, n.Message))
-		}
+// dnsNotes are notes of an import as an answer has them.
+func dnsNotes(notes zone.Notes) []string {
+	var out []string
+	for _, n := range notes.Listed {
+		out = append(out, fmt.Sprintf("line %d: %s", n.Line, n.Message))
 	}
-	if imported.MoreNotes == 0 {
-		return nil
+	if notes.More > 0 {
+		out = append(out, fmt.Sprintf("and up to %d lines more", notes.More))
 	}
-	// The notes are bounded; the records of the file are all there.
-	parsed, err := zone.ParseBIND(strings.NewReader(file), domain, zone.FileOptions{})
-	if err != nil {
-		return err
-	}
-	out.Unchanged = int32(len(parsed.Records) - len(imported.Created))
-	out.Ignored = append(out.Ignored, fmt.Sprintf("and up to %d lines more", imported.MoreNotes))
-	return nil
+	return out
 }

@@ -158,6 +158,13 @@ func TestDNSImportExport(t *testing.T) {
 	if !strings.HasPrefix(e.Violations[0].Message, "line 2: ") {
 		t.Errorf("the refusal says %v", e.Violations)
 	}
+	changed, err := d.ImportDnsRecords(w.as("ImportDnsRecords"), &breakwaterv1.ImportDnsRecordsRequest{
+		Parent: site, ZoneFile: "mail 60 TXT ok\nspf 8000000 TXT v=spf1 -all\n",
+	})
+	if w := changed.GetWarnings(); err != nil || changed.GetCreated() != 2 || len(changed.GetIgnored()) != 0 || len(w) != 2 ||
+		!strings.HasPrefix(w[0], "line 2: the TTL of 8000000 ") || !strings.Contains(w[1], `"v=spf1-all"`) {
+		t.Errorf("changed: %v, %v", changed, err)
+	}
 	exported, err := d.ExportDnsRecords(w.as("ExportDnsRecords"), &breakwaterv1.ExportDnsRecordsRequest{Parent: site})
 	if err != nil || !strings.Contains(exported.GetZoneFile(), "mail.shop.example.") {
 		t.Errorf("exported: %v, %v", exported, err)
@@ -171,7 +178,7 @@ func TestDNSImportExport(t *testing.T) {
 		t.Fatalf("first page: %v, %v", list, err)
 	}
 	list, err = d.ListDnsRecords(w.as("ListDnsRecords"), &breakwaterv1.ListDnsRecordsRequest{Parent: site, PageSize: 3, PageToken: list.GetNextPageToken()})
-	if err != nil || len(list.GetDnsRecords()) != 1 || list.GetNextPageToken() != "" {
+	if err != nil || len(list.GetDnsRecords()) != 3 || list.GetNextPageToken() != "" {
 		t.Errorf("last page: %v, %v", list, err)
 	}
 }

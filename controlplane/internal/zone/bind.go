@@ -14,7 +14,7 @@ const (
 	MaxFileBytes = 1 << 20
 	// MaxFileRecords is the default limit of the records in one.
 	MaxFileRecords = 3000
-	// maxFileNotes bounds what is told about lines that were left out.
+	// maxFileNotes bounds what is told about lines that were left out or changed.
 	maxFileNotes = 100
 	// maxLineShown bounds the text of a line in an error.
 	maxLineShown = 200
@@ -33,12 +33,12 @@ const (
 	RuleTag          Rule = "tag_syntax"
 )
 
-// The rules behind notes: what an import changed or left out.
+// The rules behind notes: what a file's reader left out, and what it changed.
 const (
-	NoteManaged     Rule = "ignored_managed_by_us"
-	NoteDNSSEC      Rule = "ignored_dnssec"
-	NoteDuplicate   Rule = "ignored_duplicate"
-	NoteExists      Rule = "ignored_exists"
+	NoteManaged   Rule = "ignored_managed_by_us"
+	NoteDNSSEC    Rule = "ignored_dnssec"
+	NoteDuplicate Rule = "ignored_duplicate"
+
 	NoteTTL         Rule = "ttl_brought_into_range"
 	NoteUnquotedTXT Rule = "txt_strings_joined"
 )
@@ -55,10 +55,10 @@ type File struct {
 	Records []Record
 	// Lines holds, for each record, the line on which it begins.
 	Lines []int
-	// Notes tell what was left out or changed, at most 100.
-	Notes []Note
-	// MoreNotes is how many notes are not listed.
-	MoreNotes int
+	// Ignored tells of the lines that were left out.
+	Ignored Notes
+	// Warnings tell of the lines that were taken, but not as they stand.
+	Warnings Notes
 
 	src []byte
 }
@@ -68,6 +68,21 @@ type Note struct {
 	Line    int
 	Rule    Rule
 	Message string
+}
+
+// Notes are in the order of the lines, at most 100.
+type Notes struct {
+	Listed []Note
+	// More is how many are not listed.
+	More int
+}
+
+func (n *Notes) add(line int, rule Rule, format string, args ...any) {
+	if len(n.Listed) >= maxFileNotes {
+		n.More++
+		return
+	}
+	n.Listed = append(n.Listed, Note{Line: line, Rule: rule, Message: fmt.Sprintf(format, args...)})
 }
 
 // LineError is one error of a master file.
@@ -106,7 +121,7 @@ func (e *FileError) Error() string {
 // knows `$ORIGIN`, `$TTL` with units, parentheses, comments, escapes, the unknown-type form
 // of RFC 3597 and the tags that [Export] writes. `$INCLUDE` and `$GENERATE` are refused. The
 // SOA, NS records of the zone itself and DNSSEC material are ours to make and left out with
-// a note. TTLs outside of our range are brought into it with a note.
+// a note. TTLs outside of our range are brought into it with a warning.
 //
 // It answers with every record or with a [*FileError], or with the error of r.
 func ParseBIND(r io.Reader, origin string, opts FileOptions) (File, error) {
@@ -134,14 +149,6 @@ func (p *fileParser) fail(line int, rule Rule, format string, args ...any) {
 		return
 	}
 	p.errs = append(p.errs, LineError{Line: line, Rule: rule, Message: fmt.Sprintf(format, args...)})
-}
-
-func (p *fileParser) note(line int, rule Rule, format string, args ...any) {
-	if len(p.file.Notes) >= maxFileNotes {
-		p.file.MoreNotes++
-		return
-	}
-	p.file.Notes = append(p.file.Notes, Note{Line: line, Rule: rule, Message: fmt.Sprintf(format, args...)})
 }
 
 // finish checks the records against each other and answers.

@@ -188,11 +188,11 @@ func (p *fileParser) skip(line int, t Type, fields []string, ttl int64) bool {
 			return false
 		}
 		p.ttls.explicit(ttl)
-		p.note(line, NoteManaged, "the NS records of %s are managed by us", p.zone)
+		p.file.Ignored.add(line, NoteManaged, "the NS records of %s are managed by us", p.zone)
 		return true
 	case "RRSIG", "NSEC", "NSEC3", "NSEC3PARAM", "DNSKEY", "CDS", "CDNSKEY":
 		p.ttls.explicit(ttl)
-		p.note(line, NoteDNSSEC, "%s records are made when a zone is signed and are not imported", t)
+		p.file.Ignored.add(line, NoteDNSSEC, "%s records are made when a zone is signed and are not imported", t)
 		return true
 	default:
 		return false
@@ -201,8 +201,13 @@ func (p *fileParser) skip(line int, t Type, fields []string, ttl int64) bool {
 
 // soa takes from the SOA the one thing that matters to other records, and uses its name to
 // find out whether this is the right file. Where no TTL was given before, the SOA's last
-// field becomes the default, as in BIND; Windows writes its files so.
+// field becomes the default, as in BIND; Windows writes its files so. Some providers leave
+// the final dot of the SOA's name out, and of no other: relative to the zone, it can mean
+// nothing but the zone itself.
 func (p *fileParser) soa(line int, fields []string, ttl int64) {
+	if p.owner == p.zone+"."+p.zone {
+		p.owner = p.zone
+	}
 	if p.owner != p.zone {
 		p.fail(line, RuleOutsideZone, "the SOA is of %s: this is not the file of %s", p.owner, p.zone)
 		return
@@ -220,5 +225,5 @@ func (p *fileParser) soa(line int, fields []string, ttl int64) {
 	if p.ttls == noTTLs {
 		p.ttls.byDirective, _ = parseTTL(fields[6])
 	}
-	p.note(line, NoteManaged, "the SOA record is managed by us")
+	p.file.Ignored.add(line, NoteManaged, "the SOA record is managed by us")
 }

@@ -95,7 +95,7 @@ func (p *fileParser) store(l logicalLine, f form, fields []string, ttl int64) {
 	}
 	k := wire{r.Name, r.Content, r.Type, r.Priority}
 	if first, ok := p.seen[k]; ok {
-		p.note(l.line, NoteDuplicate, "the record is the same as that of line %d", first)
+		p.file.Ignored.add(l.line, NoteDuplicate, "the record is the same as that of line %d", first)
 		return
 	}
 	p.seen[k] = l.line
@@ -110,7 +110,7 @@ func (p *fileParser) ttl(line int, explicit int64) int32 {
 	}
 	in := min(max(ttl, MinTTL), MaxTTL)
 	if in != ttl {
-		p.note(line, NoteTTL, "the TTL of %d seconds became %d", ttl, in)
+		p.file.Warnings.add(line, NoteTTL, "the TTL of %d seconds became %d", ttl, in)
 	}
 	return int32(in)
 }
@@ -160,7 +160,8 @@ func (p *fileParser) text(l logicalLine, fields []string, r *Record) *Violation 
 		}
 	}
 	if bare > 1 {
-		p.note(l.line, NoteUnquotedTXT, "words without quotes are separate strings of a TXT record: they were joined without blanks to %s", show(text))
+		p.file.Warnings.add(l.line, NoteUnquotedTXT, "words without quotes are separate strings of a TXT record: they were joined without blanks to %s; "+
+			"put a text that has blanks in quotes", show(text))
 	}
 	r.Content = textContent(text)
 	return nil

@@ -49,7 +49,10 @@
 // our business. Content that begins with a double quote is read as presentation form, one
 // or more quoted strings with `\"`, `\\` and `\DDD`, and joined. It is stored as the bare
 // text where that is printable and does not begin with a quote, else as one quoted string.
-// A text has at most 4,096 bytes.
+// A text has at most 4,096 bytes. In a file, words without quotes are a string each (RFC 1035,
+// 5.1) and joined like all strings, without blanks, as everybody joins them who is answered
+// with them: `v=spf1 -all` without quotes is the text `v=spf1-all`. An import keeps that and
+// warns of it.
 //
 // # TTL
 //

@@ -13,13 +13,14 @@ type Imported struct {
 	Created []Record
 	// Unchanged is how many records of the file the zone had already.
 	Unchanged int
-	// Notes and MoreNotes are as in [File].
-	Notes     []Note
-	MoreNotes int
+	// Ignored is as in [File].
+	Ignored Notes
+	// Warnings are those of [File] that are about new records.
+	Warnings Notes
 }
 
 // Import adds the records of a master file to the zone, all or none. Records that the zone
-// has already are left out with a note, so that the same file can be imported again; the
+// has already are left out and counted, so that the same file can be imported again; the
 // zone's own TTL, proxying and comment stay. The error is a [*FileError], or that of r.
 func (z Zone) Import(r io.Reader, opts FileOptions, limits Limits, newID func() string) (Zone, Imported, error) {
 	file, err := ParseBIND(r, z.origin, opts)
@@ -30,14 +31,12 @@ func (z Zone) Import(r io.Reader, opts FileOptions, limits Limits, newID func() 
 	for _, r := range z.records {
 		has[wire{r.Name, r.Content, r.Type, r.Priority}] = true
 	}
-	p := fileParser{file: file}
 	var batch Batch
 	var lines []int
 	unchanged := 0
 	for i, r := range file.Records {
 		if has[wire{r.Name, r.Content, r.Type, r.Priority}] {
 			unchanged++
-			p.note(file.Lines[i], NoteExists, "the zone already has this record")
 			continue
 		}
 		batch.Creates = append(batch.Creates, r)
@@ -54,6 +53,7 @@ func (z Zone) Import(r io.Reader, opts FileOptions, limits Limits, newID func() 
 		quote(file.src, e.Lines)
 		return z, Imported{}, e
 	}
-	slices.SortStableFunc(p.file.Notes, func(a, b Note) int { return cmp.Compare(a.Line, b.Line) })
-	return after, Imported{Created: applied.Created, Unchanged: unchanged, Notes: p.file.Notes, MoreNotes: p.file.MoreNotes}, nil
+	warnings := file.Warnings
+	warnings.Listed = slices.DeleteFunc(warnings.Listed, func(n Note) bool { return !slices.Contains(lines, n.Line) })
+	return after, Imported{Created: applied.Created, Unchanged: unchanged, Ignored: file.Ignored, Warnings: warnings}, nil
 }

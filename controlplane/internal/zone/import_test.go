@@ -64,16 +64,19 @@ func TestImportShapes(t *testing.T) {
 				}
 				b.WriteByte('\n')
 			}
-			for _, n := range done.Notes {
-				fmt.Fprintf(&b, "note %d %s: %s\n", n.Line, n.Rule, n.Message)
+			for _, n := range done.Ignored.Listed {
+				fmt.Fprintf(&b, "ignored %d %s: %s\n", n.Line, n.Rule, n.Message)
+			}
+			for _, n := range done.Warnings.Listed {
+				fmt.Fprintf(&b, "warning %d %s: %s\n", n.Line, n.Rule, n.Message)
 			}
 			golden(t, base+".golden", b.String())
 			golden(t, "testdata/export/"+filepath.Base(base)+".zone", Export(z))
 			checkRoundTrip(t, z)
 
 			_, again, err := z.Import(strings.NewReader(string(src)), FileOptions{}, Limits{}, ids())
-			if err != nil || len(again.Created) != 0 {
-				t.Errorf("the second import created %d records, %v", len(again.Created), err)
+			if err != nil || len(again.Created) != 0 || len(again.Warnings.Listed) != 0 {
+				t.Errorf("the second import created %d records, %v, warnings %v", len(again.Created), err, again.Warnings)
 			}
 		})
 	}
@@ -201,6 +204,7 @@ func TestImportLimits(t *testing.T) {
 		"utf-16":          {"\xff\xfe;\x00", RuleEncoding, 1, 1, 0},
 		"zero byte":       {"a\x00b A 192.0.2.1", RuleFileSyntax, 1, 1, 0},
 		"no owner":        {" A 192.0.2.1", RuleNoOwner, 1, 1, 0},
+		"SOA of a host":   {"www.example.com SOA . . 1 1 1 1 1", RuleOutsideZone, 1, 1, 0},
 		"other zone":      {"example.net. SOA . . 1 1 1 1 1", RuleOutsideZone, 1, 1, 0},
 		"root origin":     {"$ORIGIN .\nwww A 192.0.2.1", RuleOutsideZone, 2, 1, 0},
 		"escaped newline": {"a TXT \"x\\\ny\"\n", RuleFileSyntax, 1, 2, 0},
@@ -242,7 +246,7 @@ func TestImportConflictsWithZone(t *testing.T) {
 		t.Errorf("%d records after a refused import", after.Len())
 	}
 	after, done, err := z.Import(strings.NewReader("old 300 A 192.0.2.1\nnew A 192.0.2.9\n"), FileOptions{}, Limits{}, ids())
-	if err != nil || len(done.Created) != 1 || done.Unchanged != 1 || len(done.Notes) != 1 || done.Notes[0].Rule != NoteExists {
+	if err != nil || len(done.Created) != 1 || done.Unchanged != 1 || len(done.Ignored.Listed) != 0 {
 		t.Fatalf("%+v, %v", done, err)
 	}
 	if r := after.Records()[1]; !r.Proxied || r.Comment != "keep" || r.TTL != AutoTTL {
@@ -250,6 +254,18 @@ func TestImportConflictsWithZone(t *testing.T) {
 	}
 	if _, _, err = z.Import(strings.NewReader("a A 192.0.2.1\nb A 192.0.2.1\n"), FileOptions{}, Limits{MaxRecords: 3}, ids()); err == nil {
 		t.Error("an import over the zone's limit passed")
+	}
+}
+
+// However many lines are left out, what was changed is told.
+func TestImportNotesAreBounded(t *testing.T) {
+	src := strings.Repeat("@ NS ns.example.net.\n", 150) + "a 10 A 192.0.2.1\n"
+	_, done, err := New("example.com").Import(strings.NewReader(src), FileOptions{}, Limits{}, ids())
+	if err != nil || len(done.Ignored.Listed) != 100 || done.Ignored.More != 50 {
+		t.Fatalf("%d ignored and %d more, %v", len(done.Ignored.Listed), done.Ignored.More, err)
+	}
+	if w := done.Warnings.Listed; len(w) != 1 || w[0].Line != 151 || w[0].Rule != NoteTTL || done.Warnings.More != 0 {
+		t.Errorf("warnings %+v", done.Warnings)
 	}
 }
 
