@@ -303,3 +303,24 @@ func TestRolesKnowEveryPermission(t *testing.T) {
 		}
 	}
 }
+
+func TestPermissions(t *testing.T) {
+	set := authz.Permissions()
+	for _, r := range table(t).Rules() {
+		tenant := r.Scope == breakwaterv1.Access_ACCOUNT || r.Scope == breakwaterv1.Access_SITE
+		if tenant && !set.Has(r.Permission) {
+			t.Errorf("no token can have %s, which %s needs", r.Permission, r.FullMethod)
+		}
+	}
+	for p, want := range map[string]bool{
+		"accounts.list": true, "apps.get": true, permission.Impersonate: true, permission.ManageOwners: true,
+		"sites.suspend": false, "dataCenters.drain": false, "me.get": false, "edge.report": false, "sites.gett": false,
+	} {
+		if got := set.Has(p); got != want {
+			t.Errorf("a token can have %s: %v, want %v", p, got, want)
+		}
+	}
+	if !slices.IsSorted(set) || len(slices.Compact(slices.Clone(set))) != len(set) {
+		t.Errorf("not a sorted set: %v", set)
+	}
+}

@@ -41,10 +41,14 @@ type MembersConfig struct {
 type Members struct {
 	breakwaterv1.UnimplementedMemberServiceServer
 	cfg MembersConfig
+	// permissions are those that there are.
+	permissions permission.Set
 }
 
 // NewMembers makes the service of members.
-func NewMembers(cfg MembersConfig) *Members { return &Members{cfg: cfg} }
+func NewMembers(cfg MembersConfig) *Members {
+	return &Members{cfg: cfg, permissions: authz.Permissions()}
+}
 
 var _ breakwaterv1.MemberServiceServer = (*Members)(nil)
 
@@ -115,6 +119,22 @@ func memberOwners(tx *change.Tx, account resource.Name, roles ...breakwaterv1.Me
 	return authz.Require(tx.Call().Principal, permission.ManageOwners, account)
 }
 
+// within fails unless the caller may do all that a member may with the role and the sites:
+// nobody gives more than they have.
+func (s *Members) within(p authn.Principal, account resource.Name, m *breakwaterv1.Member) error {
+	if p.Unlimited() {
+		return nil
+	}
+	g, _ := p.GrantIn(account.Account)
+	if missing := permission.Missing(g.Permissions, s.permissions.Existing(permission.OfRole(m.GetRole()))); len(missing) > 0 {
+		return grantExceeds(missing[0], account.String(), "role", "nobody gives a role that may do more than they may: "+missing[0]+" is missing")
+	}
+	if !permission.SitesWithin(m.GetSites(), g.Sites) {
+		return grantExceeds("members.update", account.String(), "sites", "nobody gives sites that they have not: limit the member to some of "+strings.Join(g.Sites, ", "))
+	}
+	return nil
+}
+
 // memberLastOwner fails when the account would be without an owner once the member is none
 // any more. An owner who accepted can't be replaced by one who did not.
 func memberLastOwner(tx *change.Tx, name resource.Name, leaving *breakwaterv1.Member) error {
@@ -160,6 +180,9 @@ func (s *Members) CreateMember(ctx context.Context, req *breakwaterv1.CreateMemb
 	}
 	return accountDo(ctx, s.cfg.Writer, s.cfg.Source, name.Tenant(), func(tx *change.Tx) (*breakwaterv1.Member, error) {
 		if err := memberOwners(tx, parent, wanted.GetRole()); err != nil {
+			return nil, err
+		}
+		if err := s.within(tx.Call().Principal, parent, wanted); err != nil {
 			return nil, err
 		}
 		index := resource.EmailIndex(email, parent.Account)
@@ -263,6 +286,11 @@ func (s *Members) UpdateMember(ctx context.Context, req *breakwaterv1.UpdateMemb
 		}
 		if err := memberOwners(tx, account, before.GetRole(), rec.GetMember().GetRole()); err != nil {
 			return nil, err
+		}
+		if before.GetRole() != rec.GetMember().GetRole() || !slices.Equal(before.GetSites(), rec.GetMember().GetSites()) {
+			if err := s.within(tx.Call().Principal, account, rec.GetMember()); err != nil {
+				return nil, err
+			}
 		}
 		if before.GetRole() == breakwaterv1.Member_OWNER && rec.GetMember().GetRole() != breakwaterv1.Member_OWNER {
 			if err := memberLastOwner(tx, name, before); err != nil {

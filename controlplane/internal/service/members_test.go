@@ -1,6 +1,7 @@
 package service
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,8 @@ import (
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz/permission"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
 )
@@ -148,6 +151,65 @@ func TestAdminsDoNotDecideAboutOwners(t *testing.T) {
 	w.refused(w.setRole(secret, adminName, breakwaterv1.Member_OWNER), "PERMISSION_DENIED")
 	must(t, w.setRole(owner, secondName, breakwaterv1.Member_VIEWER))
 	must(t, w.removeMember(owner, secondName))
+}
+
+// TestNobodyGivesMoreThanTheyHave states in full which roles each caller gives, by an
+// invitation and by a change. O, A, E, B, V are the roles.
+func TestNobodyGivesMoreThanTheyHave(t *testing.T) {
+	letters := map[string]breakwaterv1.Member_Role{
+		"O": breakwaterv1.Member_OWNER, "A": breakwaterv1.Member_ADMIN, "E": breakwaterv1.Member_EDITOR,
+		"B": breakwaterv1.Member_BILLING, "V": breakwaterv1.Member_VIEWER,
+	}
+	w := newAccountWorld(t)
+	owner := w.account("acme")
+	_, admin := w.member("acme", "admin@x.test", breakwaterv1.Member_ADMIN)
+	token := func(sites []string, permissions ...string) string {
+		_, secret := w.token(owner, &breakwaterv1.Token{Permissions: permissions, Sites: sites})
+		return secret
+	}
+	write := []string{"members.create", "members.update"}
+	reads := slices.DeleteFunc(authz.Permissions(), func(p string) bool {
+		return !permission.Granted(permission.OfRole(breakwaterv1.Member_VIEWER), p)
+	})
+	for _, tc := range []struct{ name, as, gives string }{
+		{"operator", w.operator, "OAEBV"},
+		{"owner", owner, "OAEBV"},
+		{"admin", admin, "AEBV"},
+		{"token with everything", token(nil, "*"), "OAEBV"},
+		{"token that invites", token(nil, write...), ""},
+		{"token of a collection", token(nil, "members.*"), ""},
+		{"token that invites and reads", token(nil, append(write, reads...)...), "V"},
+		{"token of all but billing", token(nil, "members.*", "accounts.*", "sites.*", "versions.*", "propagation.*", "settings.*", "dnsRecords.*",
+			"apps.*", "threatSettings.*", "threatEvents.*", "analytics.*"), "E"},
+		{"token of a site", token([]string{"a.test"}, "*"), ""},
+	} {
+		for letter, role := range letters {
+			email := strings.ToLower(letter) + strings.ReplaceAll(tc.name, " ", "") + "@x.test"
+			_, err := w.invite(tc.as, email, role)
+			changed, errMake := w.invite(owner, "changed"+email, breakwaterv1.Member_EDITOR, "a.test")
+			must(t, errMake)
+			_, errChange := w.members.UpdateMember(w.as(tc.as), &breakwaterv1.UpdateMemberRequest{
+				Member:     &breakwaterv1.Member{Name: changed.GetName(), Role: role},
+				UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"role", "sites"}},
+			})
+			for _, err := range []error{err, errChange} {
+				if strings.Contains(tc.gives, letter) {
+					must(t, err)
+					continue
+				}
+				if err == nil {
+					t.Errorf("%s gives %s", tc.name, role)
+				}
+				w.refused(err, "PERMISSION_DENIED")
+			}
+		}
+	}
+	// What gives nobody anything needs the permission only.
+	name, _ := w.member("acme", "ed@x.test", breakwaterv1.Member_EDITOR)
+	_, err := w.members.UpdateMember(w.as(token(nil, write...)), &breakwaterv1.UpdateMemberRequest{
+		Member: &breakwaterv1.Member{Name: name, Labels: map[string]string{"a": "b"}}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"labels"}},
+	})
+	must(t, err)
 }
 
 func TestUpdateMember(t *testing.T) {

@@ -76,17 +76,17 @@ func tokenWithin(p authn.Principal, account resource.Name, t *breakwaterv1.Token
 		return rpcerr.PermissionDenied("tokens.create", name)
 	}
 	if missing := permission.Missing(g.Permissions, t.GetPermissions()); len(missing) > 0 {
-		return tokenExceeds(missing[0], name, "permissions", "a token never exceeds its maker's permissions: "+missing[0]+" is missing")
+		return grantExceeds(missing[0], name, "permissions", "a token never exceeds its maker's permissions: "+missing[0]+" is missing")
 	}
 	if !permission.SitesWithin(t.GetSites(), g.Sites) {
-		return tokenExceeds("tokens.create", name, "sites", "a token never exceeds its maker's sites: limit it to some of "+strings.Join(g.Sites, ", "))
+		return grantExceeds("tokens.create", name, "sites", "a token never exceeds its maker's sites: limit it to some of "+strings.Join(g.Sites, ", "))
 	}
 	if !tokenNetworksWithin(t.GetAllowedCidrs(), p.CIDRs) {
-		return tokenExceeds("tokens.create", name, "allowedCidrs", "a token never exceeds its maker's networks: limit it to some of them")
+		return grantExceeds("tokens.create", name, "allowedCidrs", "a token never exceeds its maker's networks: limit it to some of them")
 	}
 	// A login ends soon, but the member that it proves does not.
 	if end := authn.Expiry(t); p.Kind == authn.Token && !p.Expires.IsZero() && (end.IsZero() || end.After(p.Expires)) {
-		return tokenExceeds("tokens.create", name, "expireTime", "a token never outlives its maker, which ends at "+p.Expires.UTC().Format(time.RFC3339))
+		return grantExceeds("tokens.create", name, "expireTime", "a token never outlives its maker, which ends at "+p.Expires.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
@@ -101,7 +101,8 @@ func tokenRevocable(p authn.Principal, name resource.Name, t *breakwaterv1.Token
 	return tokenWithin(p, name, t)
 }
 
-func tokenExceeds(missing, name, field, message string) error {
+// grantExceeds is the refusal of what would have more than its giver has.
+func grantExceeds(missing, name, field, message string) error {
 	e := rpcerr.PermissionDenied(missing, name).WithMetadata("field", field)
 	e.Message = message
 	return e
