@@ -256,6 +256,10 @@ type Invoice struct {
 	// Paid is when it was paid; zero before.
 	Paid  time.Time
 	Lines []InvoiceLine
+	// Email and Details are where it was sent and whom it is made out to, as they were when it was
+	// made final; details are nil where that is not known.
+	Email   string
+	Details *breakwaterv1.Billing
 	// Subtotal is the sum of the lines, Total with tax, AmountDue what is asked for after
 	// the balance, AmountPaid what was paid, AmountRemaining what is left to pay.
 	Subtotal, Tax, Total, AmountDue, AmountPaid, AmountRemaining int64

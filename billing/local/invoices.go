@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
@@ -188,6 +189,7 @@ func (b *book) shownInvoice(inv *storev1.LedgerInvoice) *billing.Invoice {
 		Customer: b.ledger.GetCustomer(), Subscription: inv.GetSubscription(), Reason: billing.Reason(inv.GetReason()),
 		State: inv.GetState(), Created: inv.GetCreateTime().AsTime(), Subtotal: total, Total: total,
 		AmountDue: max(total-inv.GetFromBalance(), 0), Failure: inv.GetFailure(), Attempts: int(inv.GetAttempts()),
+		Email: inv.GetEmail(), Details: proto.CloneOf(inv.GetDetails()),
 	}
 	if inv.GetNumber() > 0 {
 		out.ID = invoiceID(b.ledger.GetCustomer(), inv.GetNumber())

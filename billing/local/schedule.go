@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
@@ -116,6 +117,7 @@ func (b *book) bill(s *storev1.LedgerSubscription, reason billing.Reason, lines 
 	inv := &storev1.LedgerInvoice{
 		Number: b.ledger.GetInvoiceCount(), Subscription: s.GetId(), Reason: string(reason),
 		State: breakwaterv1.Invoice_OPEN, CreateTime: timestamppb.New(b.now), Lines: lines,
+		Email: b.ledger.GetEmail(), Details: proto.CloneOf(b.ledger.GetDetails()),
 	}
 	s.LatestInvoice = inv.GetNumber()
 	total := sum(lines)

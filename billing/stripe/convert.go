@@ -79,6 +79,13 @@ func asInvoice(i *stripego.Invoice) *billing.Invoice {
 		PDFURL:          i.InvoicePDF,
 		Attempts:        int(i.AttemptCount),
 		NextAttempt:     seconds(i.NextPaymentAttempt),
+		Email:           i.CustomerEmail,
+		Details:         &breakwaterv1.Billing{LegalName: i.CustomerName, Address: asAddress(i.CustomerAddress)},
+	}
+	for _, id := range i.CustomerTaxIDs {
+		if id.Type != nil {
+			out.Details.TaxIds = append(out.Details.TaxIds, &breakwaterv1.Billing_TaxId{Type: string(*id.Type), Value: id.Value})
+		}
 	}
 	if i.Customer != nil {
 		out.Customer = i.Customer.ID

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jonboulle/clockwork"
 	stripego "github.com/stripe/stripe-go/v76"
+	"google.golang.org/genproto/googleapis/type/postaladdress"
 
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/billing"
@@ -65,6 +66,8 @@ func TestInvoiceFields(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"id": "in_1", "object": "invoice", "customer": "cus_1", "subscription": "sub_1", "number": "A-1",
 		"billing_reason": "subscription_cycle", "status": "paid", "created": 10, "status_transitions": {"paid_at": 20},
 		"subtotal": 100, "tax": 19, "total": 119, "amount_due": 109, "amount_paid": 109, "amount_remaining": 0, "attempt_count": 2,
+		"customer_name": "Acme", "customer_email": "a@x.example", "customer_address": {"line1": "Street 1", "country": "DE"},
+		"customer_tax_ids": [{"type": "eu_vat", "value": "DE1"}],
 		"next_payment_attempt": null, "hosted_invoice_url": "h", "invoice_pdf": "p", "lines": {"object": "list", "data": [
 			{"id": "il_1", "description": "1 × Pro", "amount": 100, "quantity": 1, "proration": true, "period": {"start": 1, "end": 2},
 			 "price": {"id": "price_1", "lookup_key": "breakwater_monthly_pro"}},
@@ -79,6 +82,10 @@ func TestInvoiceFields(t *testing.T) {
 		Lines: []billing.InvoiceLine{
 			{Description: "1 × Pro", Plan: "pro", Quantity: 1, Amount: 100, Proration: true, PeriodStart: at(1), PeriodEnd: at(2)},
 			{Description: "a mug"},
+		},
+		Email: "a@x.example", Details: &breakwaterv1.Billing{
+			LegalName: "Acme", Address: &postaladdress.PostalAddress{RegionCode: "DE", AddressLines: []string{"Street 1"}},
+			TaxIds: []*breakwaterv1.Billing_TaxId{{Type: "eu_vat", Value: "DE1"}},
 		},
 	})
 	if got != want {

@@ -106,7 +106,19 @@ func TestInvoices(t *testing.T) {
 	if none, err := list("acme", 0, "", ""); err != nil || len(none.GetInvoices()) != 0 {
 		t.Fatalf("before the first: %v, %v", none, err)
 	}
+	called := func(name string) {
+		t.Helper()
+		_, err := w.billing.UpdateBilling(w.as("UpdateBilling"), &breakwaterv1.UpdateBillingRequest{
+			Billing:    &breakwaterv1.Billing{Name: "accounts/acme/billing", LegalName: name, Email: strings.ToLower(name) + "@acme.example"},
+			UpdateMask: siteMask("legalName", "email"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	called("First")
 	w.mustChange("pro")
+	called("Second")
 	for range 5 {
 		w.later(31 * 24 * time.Hour)
 	}
@@ -141,6 +153,13 @@ func TestInvoices(t *testing.T) {
 		_, err = w.invoices.GetInvoice(w.as("GetInvoice"), &breakwaterv1.GetInvoiceRequest{Name: name})
 		wantReason(t, err, codes.NotFound, rpcerr.ReasonNotFound, "")
 	}
+	for n, buyer := range map[int]string{5: "First", 0: "Second"} {
+		body, err := w.invoices.ExportInvoice(w.as("ExportInvoice"), &breakwaterv1.ExportInvoiceRequest{Name: names[n]})
+		page := string(body.GetData())
+		if err != nil || !strings.Contains(page, buyer) || !strings.Contains(page, strings.ToLower(buyer)+"@acme.example") {
+			t.Errorf("invoice %d is not made out to %s: %s, %v", n, buyer, page, err)
+		}
+	}
 	body, err := w.invoices.ExportInvoice(w.as("ExportInvoice"), &breakwaterv1.ExportInvoiceRequest{Name: names[0]})
 	if err != nil || !strings.HasPrefix(body.GetContentType(), "text/html") || !strings.Contains(string(body.GetData()), "Example CDN Ltd") {
 		t.Errorf("%s, %v", body.GetData(), err)
@@ -149,11 +168,12 @@ func TestInvoices(t *testing.T) {
 
 // TestInvoicePrinted: whatever customers write, the page is a page.
 func TestInvoicePrinted(t *testing.T) {
-	page, err := invoicePrinted("", "Display", &breakwaterv1.Billing{
-		LegalName: `<script>alert(1)</script>`,
-		Address:   &postaladdress.PostalAddress{AddressLines: []string{`"><img src=x>`}, PostalCode: "3511", Locality: "Utrecht"},
-		TaxIds:    []*breakwaterv1.Billing_TaxId{{Type: "eu_vat", Value: "NL1"}},
-	}, &billing.Invoice{
+	page, err := invoicePrinted("", "Display", &billing.Invoice{
+		Details: &breakwaterv1.Billing{
+			LegalName: `<script>alert(1)</script>`,
+			Address:   &postaladdress.PostalAddress{AddressLines: []string{`"><img src=x>`}, PostalCode: "3511", Locality: "Utrecht"},
+			TaxIds:    []*breakwaterv1.Billing_TaxId{{Type: "eu_vat", Value: "NL1"}},
+		},
 		ID: "in_1", Number: "A-1", State: breakwaterv1.Invoice_PAID, Created: siteStart,
 		Lines:    []billing.InvoiceLine{{Description: "1 × Pro", Quantity: 1, Amount: 123_456_789}, {Description: "given back", Amount: -1_050}},
 		Subtotal: 123_455_739, Total: 123_455_739, AmountDue: 123_455_739, AmountPaid: 123_455_739,

@@ -141,15 +141,18 @@ func (s *Invoices) ExportInvoice(ctx context.Context, req *breakwaterv1.ExportIn
 	if err != nil {
 		return nil, err
 	}
-	rec, err := payments.RecordFrom(view, name.Account)
-	if err != nil {
-		return nil, err
+	if in.Details == nil { // Made before invoices kept it.
+		rec, err := payments.RecordFrom(view, name.Account)
+		if err != nil {
+			return nil, err
+		}
+		in.Details, in.Email = rec.GetDetails(), rec.GetDetails().GetEmail()
 	}
 	account, _, err := accountRead(view, name.Account)
 	if err != nil {
 		return nil, err
 	}
-	page, err := invoicePrinted(s.cfg.Seller, account.GetAccount().GetDisplayName(), rec.GetDetails(), in)
+	page, err := invoicePrinted(s.cfg.Seller, account.GetAccount().GetDisplayName(), in)
 	if err != nil {
 		return nil, err
 	}

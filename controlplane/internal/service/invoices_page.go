@@ -32,10 +32,12 @@ type invoiceView struct {
 	*billing.Invoice
 }
 
-// invoicePrinted is an invoice as a page of HTML that needs nothing else.
-func invoicePrinted(seller, displayName string, details *breakwaterv1.Billing, in *billing.Invoice) ([]byte, error) {
+// invoicePrinted is an invoice as a page of HTML that needs nothing else. It is made out to whom it
+// was when it was made: what the account changes later changes no invoice.
+func invoicePrinted(seller, displayName string, in *billing.Invoice) ([]byte, error) {
+	details := in.Details
 	v := invoiceView{
-		Seller: seller, Buyer: details.GetLegalName(), Email: details.GetEmail(), TaxIDs: details.GetTaxIds(),
+		Seller: seller, Buyer: details.GetLegalName(), Email: in.Email, TaxIDs: details.GetTaxIds(),
 		State: strings.ToLower(in.State.String()), Invoice: in,
 	}
 	if v.Seller == "" {
