@@ -191,3 +191,13 @@ func (w *accountWorld) refused(err error, reason string) {
 	}
 	w.Errorf("%v, want %s", err, reason)
 }
+
+// violations are the fields that a refusal names, in its order.
+func violations(err error) []*errdetails.BadRequest_FieldViolation {
+	for _, d := range status.Convert(err).Details() {
+		if bad, ok := d.(*errdetails.BadRequest); ok {
+			return bad.GetFieldViolations()
+		}
+	}
+	return nil
+}

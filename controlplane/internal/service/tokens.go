@@ -13,6 +13,8 @@ import (
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz/permission"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/listing"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
@@ -37,10 +39,14 @@ type TokensConfig struct {
 type Tokens struct {
 	breakwaterv1.UnimplementedTokenServiceServer
 	cfg TokensConfig
+	// permissions are those that there are.
+	permissions permission.Set
 }
 
 // NewTokens makes the service of tokens.
-func NewTokens(cfg TokensConfig) *Tokens { return &Tokens{cfg: cfg} }
+func NewTokens(cfg TokensConfig) *Tokens {
+	return &Tokens{cfg: cfg, permissions: authz.Permissions()}
+}
 
 var _ breakwaterv1.TokenServiceServer = (*Tokens)(nil)
 
@@ -75,7 +81,7 @@ func (s *Tokens) CreateToken(ctx context.Context, req *breakwaterv1.CreateTokenR
 		return nil, err
 	}
 	name := resource.Name{Account: parent.Account, Collection: "tokens", ID: id}
-	wanted, err := tokenWanted(req.GetToken(), s.cfg.Clock.Now())
+	wanted, err := s.wanted(req.GetToken())
 	if err != nil {
 		return nil, err
 	}

@@ -18,8 +18,8 @@ import (
 // tokenMakers bounds the chain of tokens that make tokens.
 const tokenMakers = 8
 
-// tokenWanted checks what a request wants, and makes a token of it in canonical form.
-func tokenWanted(in *breakwaterv1.Token, now time.Time) (*breakwaterv1.Token, error) {
+// wanted checks what a request wants, and makes a token of it in canonical form.
+func (s *Tokens) wanted(in *breakwaterv1.Token) (*breakwaterv1.Token, error) {
 	var violations []rpcerr.Violation
 	invalid := func(field, rule, message string) {
 		violations = append(violations, rpcerr.Violation{Field: field, Rule: rule, Message: message})
@@ -29,8 +29,12 @@ func tokenWanted(in *breakwaterv1.Token, now time.Time) (*breakwaterv1.Token, er
 		ExpireTime: in.GetExpireTime(), Labels: in.GetLabels(),
 	}
 	for i, p := range t.GetPermissions() {
-		if collection, _, _ := strings.Cut(p, "."); p != permission.All && !permission.KnownCollection(collection) {
-			invalid(accountIndexed("token.permissions", i), "permission", p+" is no permission that a token can have")
+		if !s.permissions.Has(p) {
+			message := p + " is no permission that a token can have"
+			if near := s.permissions.Near(p); len(near) > 0 {
+				message += "; near it are " + strings.Join(near, ", ")
+			}
+			invalid(accountIndexed("token.permissions", i), "permission", message)
 		}
 	}
 	slices.Sort(t.GetPermissions())
@@ -47,7 +51,7 @@ func tokenWanted(in *breakwaterv1.Token, now time.Time) (*breakwaterv1.Token, er
 	}
 	slices.Sort(t.GetAllowedCidrs())
 	t.AllowedCidrs = slices.Compact(t.GetAllowedCidrs())
-	if end := authn.Expiry(t); !end.IsZero() && !end.After(now) {
+	if end := authn.Expiry(t); !end.IsZero() && !end.After(s.cfg.Clock.Now()) {
 		invalid("token.expireTime", "future", "must lie in the future")
 	}
 	if len(violations) > 0 {

@@ -61,6 +61,8 @@ func TestCreateToken(t *testing.T) {
 	for name, bad := range map[string]*breakwaterv1.Token{
 		"no permission":         {},
 		"no such collection":    {Permissions: []string{"nonsense.get"}},
+		"no such verb":          {Permissions: []string{"sites.gett"}},
+		"operators' verb":       {Permissions: []string{"sites.suspend"}},
 		"operators' permission": {Permissions: []string{"dataCenters.drain"}},
 		"malformed":             {Permissions: []string{"sites"}},
 		"past":                  {Permissions: []string{"*"}, ExpireTime: timestamppb.New(w.clock.Now())},
@@ -73,6 +75,24 @@ func TestCreateToken(t *testing.T) {
 		}
 		w.refused(err, "INVALID_FIELD")
 	}
+}
+
+func TestMisspelledPermission(t *testing.T) {
+	w := newAccountWorld(t)
+	owner := w.account("acme")
+	err := w.tryToken(owner, &breakwaterv1.Token{Permissions: []string{"sites.get", "site.get", "sites.checkactivation"}})
+	w.refused(err, "INVALID_FIELD")
+	want := map[string]string{"permissions[1]": "sites.get,", "permissions[2]": "near it are sites.checkActivation"}
+	for _, v := range violations(err) {
+		if words, ok := want[v.GetField()]; !ok || !strings.Contains(v.GetDescription(), words) {
+			t.Errorf("violation %v", v)
+		}
+		delete(want, v.GetField())
+	}
+	if len(want) > 0 {
+		t.Errorf("%v lacks %v", err, want)
+	}
+	must(t, w.tryToken(w.operator, &breakwaterv1.Token{Permissions: []string{"members.impersonate", "members.manageOwners", "accounts.list", "alerts.*"}}))
 }
 
 // TestTokensNeverExceedTheirMakers tries every way to get more than one has.
