@@ -31,8 +31,8 @@ type holds struct {
 // hold keeps the good version in the bad one's place.
 type hold struct {
 	bad, good wire.Sum
-	// trying lets a quarantined version out once more.
-	trying bool
+	// trying lets a quarantined version out once more; resting keeps every other one back.
+	trying, resting bool
 	// revert says that an operator wants the good version back.
 	revert bool
 	// release is the one that brought the bad version.
@@ -44,7 +44,7 @@ func (h *holds) wanted(id wire.DocumentID, sum wire.Sum) wire.Sum {
 	if s, ok := h.suspects[id]; ok && s.bad == sum {
 		sum = s.good
 	}
-	if q, ok := h.quarantines[id]; ok && q.bad == sum && !q.trying {
+	if q, ok := h.quarantines[id]; ok && !q.trying && (q.bad == sum || q.resting) {
 		sum = q.good
 	}
 	return sum
@@ -85,7 +85,7 @@ func loadHolds(view watchcache.View, c wire.Channel, old *holds) (*holds, error)
 		if h, failed = newHold(rec.GetBadSha256(), rec.GetGoodSha256()); failed != nil {
 			return false
 		}
-		h.trying, h.release = rec.GetTrying(), rec.GetRelease()
+		h.trying, h.resting, h.release = rec.GetTrying(), rec.GetResting(), rec.GetRelease()
 		next.quarantines[id] = h
 		return true
 	})

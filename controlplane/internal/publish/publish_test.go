@@ -358,6 +358,21 @@ func TestQuarantine(t *testing.T) {
 		t.Errorf("%v\n%v", first, second)
 	}
 	h.checkPublished(wire.Routine)
+	// While its owner's versions rest, the good one stays, and the newest goes afterwards.
+	q.Trying, q.Resting = false, true
+	h.putEdge(record(t, key, q))
+	h.putSite(active("acme", "b.test", 4))
+	h.settle()
+	if got := h.documents(wire.Routine)["site/b.test"]; got != good {
+		t.Errorf("a version did not rest: %v", got)
+	}
+	q.Resting = false
+	h.putEdge(record(t, key, q))
+	h.settle()
+	if got := h.documents(wire.Routine)["site/b.test"]; got == good || got == bad {
+		t.Errorf("the newest version did not go: %v", got)
+	}
+	h.checkPublished(wire.Routine)
 }
 
 func TestRevert(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
 
 // evidence is what convicts a release.
@@ -27,7 +29,7 @@ func (m *machine) convict(ch *Chain, n int64, e evidence) {
 	}
 	after := e.after
 	if w := r.wave(e.dc); after == 0 && w >= 0 && !r.Waves[w].EnterTime.IsZero() {
-		after = m.o.Now.Sub(r.Waves[w].EnterTime)
+		after = m.o.Now.Sub(later(r.Waves[w].EnterTime, m.o.Steady))
 	}
 	m.hurt[e.dc] = true
 	m.settleAt(ch, e)
@@ -41,8 +43,10 @@ func (m *machine) convict(ch *Chain, n int64, e evidence) {
 	m.abandon(ch, n, e.reason, 0)
 }
 
-// settleAt makes what the data center applied wait until it has recovered.
+// settleAt makes what the data center applied wait until it has recovered. What troubled it
+// is explained, and speaks against no other release.
 func (m *machine) settleAt(ch *Chain, e evidence) {
+	m.s.Troubles = slices.DeleteFunc(m.s.Troubles, func(t Trouble) bool { return t.DataCenter == e.dc })
 	until := m.o.Now.Add(postMortem)
 	m.wake(until)
 	for i := range ch.Settling {
@@ -116,6 +120,10 @@ func (m *machine) abandonAll(ch *Chain, n, last int64, reason string, origin Ori
 	var suspects []Suspect
 	if origin != 0 {
 		suspects = suspectsIn(gone, last, origin)
+		for i := range suspects {
+			s := &suspects[i]
+			s.FromRevision = m.goodUpTo(s.Document, s.Good, s.FromRevision)
+		}
 		ch.suspect(suspects, known)
 	}
 	m.emit(Incident{Kind: IncidentRollback, Channel: ch.Channel, Release: n, DataCenters: moved, Detail: reason})
@@ -161,12 +169,19 @@ func (m *machine) quarantine(r *Release, c Change, e evidence) {
 		Bad: c.New, Good: c.Old, Reason: e.reason, DataCenter: e.dc, Server: e.server, Created: m.o.Now,
 		Retry: m.o.Now,
 	}
-	if before, ok := m.quarantines[c.Document]; ok && before.Bad == q.Bad {
-		q.Retries, q.Created, q.RetriedBy = before.Retries, before.Created, before.RetriedBy
+	if before, ok := m.quarantines[c.Document]; ok {
+		q.Retries = before.Retries
+		if before.Bad == q.Bad {
+			q.Created, q.RetriedBy = before.Created, before.RetriedBy
+		} else {
+			q.Retries++ // The owner's next version was another try.
+		}
 		if q.Retries > 0 {
 			q.Retry = m.o.Now.Add(backoff(q.Retries))
 		}
 	}
+	q.FromRevision = m.goodUpTo(c.Document, q.Good, q.FromRevision)
+	q.Resting = m.o.Now.Before(q.Retry)
 	m.putQuarantine(q)
 	if ch := m.s.Chain(channel); ch != nil {
 		ch.dropSuspects(func(_ int, s *Suspect) bool { return s.Document == c.Document })
@@ -175,4 +190,35 @@ func (m *machine) quarantine(r *Release, c Change, e evidence) {
 		Kind: IncidentQuarantine, Channel: channel, Release: r.Number,
 		DataCenters: []string{e.dc}, Detail: c.Document.String() + ": " + e.reason,
 	})
+}
+
+// goodUpTo is the revision up to which a document's good version is the newest one. What an
+// older hold kept from serving was covered since, and serves as little.
+func (m *machine) goodUpTo(id wire.DocumentID, good wire.Sum, revision int64) int64 {
+	if q, ok := m.quarantines[id]; ok && q.Good == good {
+		revision = min(revision, q.FromRevision)
+	}
+	for i := range m.s.Chains {
+		for _, s := range m.s.Chains[i].Suspects {
+			if s.Document == id && s.Good == good {
+				revision = min(revision, s.FromRevision)
+			}
+		}
+	}
+	return revision
+}
+
+// rested lets owners' next versions of quarantined documents go, whose pause is over.
+func (m *machine) rested() {
+	for _, q := range m.o.Quarantines {
+		q = m.quarantines[q.Document]
+		switch {
+		case !q.Resting:
+		case m.o.Now.Before(q.Retry):
+			m.wake(q.Retry)
+		default:
+			q.Resting = false
+			m.putQuarantine(q)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
@@ -100,9 +101,25 @@ func (m *machine) enter() {
 					m.freeze(ch, r, k, dc)
 				}
 			}
+			r.waitsFor(k)
 		}
 	}
 }
+
+const noneTakesPart = "waits for its next wave: none of its data centers serves and may take part: "
+
+// waitsFor says of a release why its next wave does not open, where that is so.
+func (r *Release) waitsFor(k int) {
+	switch w := &r.Waves[k]; {
+	case w.open() && r.waits():
+		r.Reason = ""
+	case !w.open() && r.Reason == "":
+		r.Reason = noneTakesPart + strings.Join(w.DataCenters, ", ")
+	}
+}
+
+// waits says whether a release waits for a wave that can't open.
+func (r *Release) waits() bool { return strings.HasPrefix(r.Reason, noneTakesPart) }
 
 // freeze takes a data center into a wave: its servers as they are now, and its target.
 func (m *machine) freeze(ch *Chain, r *Release, k int, dc string) {

@@ -20,6 +20,8 @@ type Observer interface {
 	Servers() []Server
 	// Since is when the observer began to listen.
 	Since() time.Time
+	// Steady is since when the time of day has gone on as time does; zero for always.
+	Steady() time.Time
 	// Changed is sent to when a later call may answer otherwise. It holds one notice.
 	Changed() <-chan struct{}
 }

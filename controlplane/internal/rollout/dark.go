@@ -43,7 +43,7 @@ func (m *machine) darkness() {
 				continue
 			}
 			for _, l := range r.Waves[k].Losses {
-				if at := l.Since.Add(postMortem); l.Excused || m.o.Now.Before(at) {
+				if at := m.after(l.Since, postMortem); l.Excused || m.o.Now.Before(at) {
 					m.wake(at)
 					continue
 				}

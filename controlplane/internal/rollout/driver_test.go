@@ -246,6 +246,7 @@ func newEdges(store registry.Store, key ed25519.PrivateKey, dcs []string) *edges
 }
 
 func (e *edges) Changed() <-chan struct{} { return e.changed }
+func (e *edges) Steady() time.Time        { return time.Time{} }
 func (e *edges) Since() time.Time         { return time.Now().Add(-time.Hour) }
 
 func (e *edges) Servers() []Server {

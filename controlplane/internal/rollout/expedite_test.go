@@ -21,7 +21,8 @@ func (s *sim) checkBakes(ch *Chain) {
 		r := &ch.Releases[j]
 		key := releaseKey{ch.Channel, r.Number}
 		sealed, known := s.bakes[key]
-		if !known {
+		if !known || s.waited[key] {
+			sealed = nil
 			for _, w := range r.Waves {
 				sealed = append(sealed, w.Bake)
 			}
@@ -29,6 +30,7 @@ func (s *sim) checkBakes(ch *Chain) {
 				s.bakes[key] = sealed
 			}
 		}
+		s.waited[key] = r.Phase == Sealed && r.waits()
 		e := r.Expedite
 		two := e.Requester != "" && e.Approver != "" && e.Requester != e.Approver
 		if e.Approver != "" && !two {

@@ -131,7 +131,7 @@ func (m *machine) inspect(ch *Chain, r *Release, k int) []suspicion {
 		if failure == "" {
 			continue
 		}
-		if m.excusable(srv, f.Incarnation) {
+		if m.excusable(srv, f.Incarnation) || m.byOutage(ch, r, srv, f.Incarnation) {
 			m.refreeze(w, f.DataCenter, f.Server)
 			continue
 		}
@@ -161,7 +161,7 @@ func (m *machine) reinspect(ch *Chain, r *Release, k int) []suspicion {
 		default:
 			continue
 		}
-		if m.excusable(srv, f.Incarnation) {
+		if m.excusable(srv, f.Incarnation) || m.byOutage(ch, r, srv, f.Incarnation) {
 			m.refreeze(w, f.DataCenter, f.Server)
 			continue
 		}

@@ -17,7 +17,8 @@ func (m *machine) ingest() {
 			}
 		}
 		for j := range ch.Releases {
-			if r := &ch.Releases[j]; r.Phase == Sealed && len(r.Waves) == 0 {
+			// One whose first wave can't open goes by the policy as it is now.
+			if r := &ch.Releases[j]; r.Phase == Sealed && (len(r.Waves) == 0 || r.waits()) {
 				r.Waves = fixWaves(m.o.Policies[ch.Channel], m.o.Fleet)
 				m.fitTrial(ch, r)
 				r.skipBakes()

@@ -72,7 +72,7 @@ func (m *machine) joining(ch *Chain) bool {
 			continue
 		}
 		d := m.dc(t.DataCenter)
-		deadline := t.MoveTime.Add(joinTimeout)
+		deadline := m.after(t.MoveTime, joinTimeout)
 		switch {
 		case m.servedBy(ch, t.Release, d):
 			t.Joining, t.Joined = false, m.o.Now

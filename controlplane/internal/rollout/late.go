@@ -17,6 +17,8 @@ type Run struct {
 	// Since is since when it has been reporting without a break; Gone says that it does not.
 	Since time.Time
 	Gone  bool
+	// Before is when the run before it was last seen; zero where none was.
+	Before time.Time
 }
 
 // Trouble is a server that crashed and came back soon, or turned unhealthy. It is not
@@ -45,6 +47,9 @@ func (m *machine) watch() {
 			before := m.s.Runs[at]
 			if !before.Gone && before.Incarnation == srv.Incarnation {
 				run.Since = before.Since
+			}
+			if run.Before = before.Before; before.Incarnation != srv.Incarnation {
+				run.Before = before.Seen
 			}
 			if !srv.Connected {
 				run = before

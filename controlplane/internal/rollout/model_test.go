@@ -69,6 +69,9 @@ func TestModel(t *testing.T) {
 			"chaos": func(*rapid.T) {
 				chaos = rapid.IntRange(0, 5).Draw(t, "chaos")
 			},
+			"clock": func(*rapid.T) {
+				s.jump(time.Duration(rapid.IntRange(1, 600).Draw(t, "jump")) * time.Second)
+			},
 			"kill":   func(*rapid.T) { s.kill(dc()) },
 			"revive": func(*rapid.T) { s.revive(dc()) },
 			"crash": func(*rapid.T) {

@@ -17,6 +17,9 @@ type Observation struct {
 	// Since is when the observer of reports began to listen. Shortly after it silence
 	// means nothing.
 	Since time.Time
+	// Steady is since when Now has gone on as time does, and was not set; zero for always.
+	// What edges are given time for counts from there at the earliest.
+	Steady time.Time
 	// Servers is what every known server last said, ordered by data center and name.
 	Servers []Server
 	// Controls is what operators set for data centers, by code.
@@ -128,6 +131,8 @@ type Quarantine struct {
 	Retries int
 	Retry   time.Time
 	Trying  bool
+	// Resting says that also another version has to wait for Retry.
+	Resting bool
 	// RetriedBy is who asked for the last retry.
 	RetriedBy string
 	Created   time.Time

@@ -20,7 +20,7 @@ import (
 func (r *run) observe(ctx context.Context) (Observation, error) {
 	d := r.driver
 	o := Observation{
-		Now: d.cfg.Clock.Now(), Since: d.cfg.Observer.Since(), Servers: d.cfg.Observer.Servers(),
+		Now: d.cfg.Clock.Now(), Since: d.cfg.Observer.Since(), Steady: d.cfg.Observer.Steady(), Servers: d.cfg.Observer.Servers(),
 		Controls: map[string]Control{}, Policies: map[wire.Channel]Policy{}, Sealed: map[wire.Channel][]Release{},
 		EmptyTrials: d.emptyTrials(),
 	}
@@ -139,7 +139,7 @@ func quarantineFrom(q *storev1.QuarantineRecord) Quarantine {
 		Release: q.GetRelease(), FromRevision: q.GetFromRevision(), Bad: bad, Good: good, Reason: q.GetReason(),
 		DataCenter: q.GetDataCenter(), Server: q.GetServer(), Retries: int(q.GetRetries()),
 		Retry: unstamp(q.GetRetryTime()), Trying: q.GetTrying(), Created: unstamp(q.GetCreateTime()),
-		RetriedBy: q.GetRetryPrincipal(),
+		RetriedBy: q.GetRetryPrincipal(), Resting: q.GetResting(),
 	}
 }
 
@@ -149,6 +149,6 @@ func quarantineRecord(q Quarantine) *storev1.QuarantineRecord {
 		FromRevision: q.FromRevision, BadSha256: sumBytes(q.Bad), GoodSha256: sumBytes(q.Good), Reason: q.Reason,
 		DataCenter: q.DataCenter, Server: q.Server, Retries: int32(q.Retries),
 		RetryTime: stamp(q.Retry), Trying: q.Trying, CreateTime: stamp(q.Created),
-		RetryPrincipal: q.RetriedBy,
+		RetryPrincipal: q.RetriedBy, Resting: q.Resting,
 	}
 }

@@ -46,6 +46,7 @@ type sim struct {
 	commands    []Command
 	quarantines map[wire.DocumentID]Quarantine
 	since       time.Time
+	steady      time.Time
 
 	agents    []*agent
 	bugs      map[wire.DocumentID]map[wire.Sum]effect
@@ -65,6 +66,8 @@ type sim struct {
 	applied map[wire.DocumentID]map[wire.Sum][]string
 	// bakes are the bakes of every release as they were when its waves were fixed.
 	bakes map[releaseKey][]time.Duration
+	// waited are those that could not enter their first wave: they go by the policy as it is.
+	waited map[releaseKey]bool
 	// hurt are the data centers that finished releases hurt.
 	hurt map[releaseKey][]string
 	// trouble breaks reports in model tests.
@@ -113,7 +116,7 @@ func newSim(tb rapid.TB, dcs ...string) *sim {
 		dead: map[wire.Channel]map[int64]string{}, archived: map[wire.Channel]map[int64]Phase{},
 		targets: map[moveKey]SetTarget{}, empty: map[wire.Channel]int64{},
 		applied: map[wire.DocumentID]map[wire.Sum][]string{},
-		bakes:   map[releaseKey][]time.Duration{}, hurt: map[releaseKey][]string{},
+		bakes:   map[releaseKey][]time.Duration{}, waited: map[releaseKey]bool{}, hurt: map[releaseKey][]string{},
 	}
 	for c, p := range DefaultPolicies(dcs, 1, true) {
 		s.policies[c] = PolicyFrom(p)
@@ -228,14 +231,14 @@ func (s *sim) publish(c wire.Channel) {
 			}
 		}
 		q, held := s.quarantines[id]
-		if held && q.Bad == sum && !q.Trying {
+		if held && !q.Trying && (q.Bad == sum || q.Resting) {
 			sum = q.Good
 		}
 		if serving[id] == sum {
 			continue
 		}
 		change := Change{Document: id, Old: serving[id], New: sum}
-		if held && q.Trying {
+		if held && sum != q.Good {
 			s.seal(c, edgev1.Manifest_RETRY, []Change{change})
 			return
 		}
@@ -249,7 +252,7 @@ func (s *sim) publish(c wire.Channel) {
 // observe builds the observation.
 func (s *sim) observe() Observation {
 	o := Observation{
-		Now: s.now, Fleet: s.fleet, Since: s.since, Controls: s.controls, Policies: s.policies,
+		Now: s.now, Fleet: s.fleet, Since: s.since, Steady: s.steady, Controls: s.controls, Policies: s.policies,
 		Sealed: map[wire.Channel][]Release{}, Commands: s.commands, EmptyTrials: s.empty,
 	}
 	for _, a := range s.agents {
@@ -497,6 +500,25 @@ func (s *sim) tick(d time.Duration) {
 	s.now = s.now.Add(d)
 }
 
+// jump sets the time of day, which is no time for anybody.
+func (s *sim) jump(d time.Duration) {
+	s.now, s.since = s.now.Add(d), s.since.Add(d)
+	s.steady = s.now
+	shift := func(t *time.Time) {
+		if !t.IsZero() {
+			*t = t.Add(d)
+		}
+	}
+	for _, a := range s.agents {
+		shift(&a.downUntil)
+		shift(&a.crashAt)
+		shift(&a.view.LastSeen)
+		for c := range a.since {
+			a.since[c] = a.since[c].Add(d)
+		}
+	}
+}
+
 // run ticks for a while.
 func (s *sim) run(d time.Duration) {
 	s.tb.Helper()
@@ -553,6 +575,14 @@ func (s *sim) revive(dc string) {
 			a.downUntil = s.now
 		}
 	}
+}
+
+// crashed is how often servers crashed.
+func (s *sim) crashed() (n int) {
+	for _, a := range s.agents {
+		n += a.crashes
+	}
+	return n
 }
 
 func (s *sim) quarantined(id wire.DocumentID) bool { _, ok := s.quarantines[id]; return ok }

@@ -18,6 +18,8 @@ type State struct {
 	// by time. They are not stored; see [Run].
 	Runs     []Run
 	Troubles []Trouble
+	// Outage is the last time that most of the fleet was silent. It is not stored either.
+	Outage Outage
 	// Wake is when the next step is due although nothing changes; zero when never. It is
 	// computed anew by every step and not stored.
 	Wake time.Time

@@ -52,9 +52,11 @@ func Step(s State, o Observation) (State, []Action) {
 	}
 	m.s.Wake = time.Time{}
 	m.look()
+	m.outage()
 	m.watch()
 	m.ingest()
 	m.command()
+	m.rested()
 	m.rejections()
 	m.settle()
 	m.circumstances()
@@ -178,6 +180,21 @@ func (m *machine) look() {
 	}
 	m.dead = make([][]int64, len(m.s.Chains))
 	m.why = make([]string, len(m.s.Chains))
+}
+
+// after is when edges had so long to do something that they were told to at a time. A clock
+// that was set forward gave them no time.
+func (m *machine) after(since time.Time, long time.Duration) time.Time {
+	return later(since, m.o.Steady).Add(long)
+}
+
+func later(times ...time.Time) (last time.Time) {
+	for _, t := range times {
+		if t.After(last) {
+			last = t
+		}
+	}
+	return last
 }
 
 // wake asks for a step at t.

@@ -173,6 +173,47 @@ func TestRetryGoesAloneAndBacksOff(t *testing.T) {
 
 // TestHarmWithoutAName runs every kind of harm that names nothing: it stays in the first
 // wave, the culprit is found, and everybody else's change goes through.
+// TestNewVersionsBackOff: an owner's next version that hurts too is followed by a pause, which
+// grows; the first one after a quarantine goes at once, alone, and hurts once.
+func TestNewVersionsBackOff(t *testing.T) {
+	s := started(t, 9)
+	hurts := func(v int) {
+		t.Helper()
+		s.change(site(1), v)
+		s.bug(site(1), v, crashes)
+	}
+	hurts(1)
+	s.run(10 * time.Second)
+	before := s.crashed()
+	hurts(2)
+	s.run(10 * time.Second)
+	q := s.quarantines[site(1)]
+	if q.Bad != version(2) || q.Retries != 1 || !q.Resting {
+		t.Fatalf("%+v", q)
+	}
+	if n := s.crashed() - before; n > 2 {
+		t.Errorf("another version crashed %d servers", n)
+	}
+	from := q.FromRevision
+	before = s.crashed()
+	hurts(3)
+	s.run(15 * time.Second)
+	if s.crashed() != before {
+		t.Error("a version did not wait for its turn")
+	}
+	// Others do not wait for it.
+	v := s.change(site(2), 1)
+	s.run(4 * time.Second)
+	wantServing(t, s, site(2), v, 9)
+	s.run(25 * time.Second)
+	if q = s.quarantines[site(1)]; q.Bad != version(3) || q.Retries != 2 || q.FromRevision != from {
+		t.Fatalf("%+v", q)
+	}
+	good := s.change(site(1), 4)
+	s.run(2 * time.Minute)
+	wantServing(t, s, site(1), good, 9)
+}
+
 func TestHarmWithoutAName(t *testing.T) {
 	for _, e := range []effect{crashes, dies, hangs, sickens} {
 		t.Run(string(e), func(t *testing.T) {
@@ -399,7 +440,7 @@ func TestMassSilenceConvictsNobody(t *testing.T) {
 			a.since[c] = s.now
 		}
 	}
-	s.lose, s.since = nil, s.now
+	s.lose = nil
 	s.run(8 * time.Second)
 	wantServing(t, s, site(1), v, 9)
 	if len(s.dead[wire.Routine]) != 0 {
@@ -436,9 +477,30 @@ func TestWaveWithoutEligibleDoesNotOpen(t *testing.T) {
 	v := s.change(site(1), 1)
 	s.run(10 * time.Second)
 	wantServing(t, s, site(1), v, 0)
+	if r := s.chain(wire.Routine).Head(); !strings.Contains(r.Reason, "none of its data centers") || !strings.Contains(r.Reason, first) {
+		t.Errorf("the reason is %q", r.Reason)
+	}
 	delete(s.controls, first)
 	s.run(5 * time.Second)
+	if r := s.chain(wire.Routine).Head(); r.Reason != "" {
+		t.Errorf("the reason is still %q", r.Reason)
+	}
 	wantServing(t, s, site(1), v, 9)
+}
+
+// TestPolicyMovesWhatWaits: what did not enter a wave yet goes by the policy as it is now.
+func TestPolicyMovesWhatWaits(t *testing.T) {
+	s := started(t, 9)
+	s.kill(s.firstWave(wire.Routine))
+	s.run(10 * time.Second)
+	v := s.change(site(1), 1)
+	s.run(10 * time.Second)
+	wantServing(t, s, site(1), v, 0)
+	p := s.policies[wire.Routine]
+	p.Waves = append([]PolicyWave{{DataCenters: []string{"D08"}, Bake: p.Waves[0].Bake}}, p.Waves[1:]...)
+	s.policies[wire.Routine] = p
+	s.run(10 * time.Second)
+	wantServing(t, s, site(1), v, 8)
 }
 
 func TestDrainedAndPinnedCatchUpOneAtATime(t *testing.T) {
@@ -577,6 +639,25 @@ func TestTolerance(t *testing.T) {
 	wantServing(t, s, site(1), v, 9)
 	if s.chain(wire.Routine).Live != 2 {
 		t.Fatal("one tolerated server stopped the release")
+	}
+}
+
+// Whatever is tolerated, what most of a wave does not bear is taken back.
+func TestToleranceIsNeverMostOfAWave(t *testing.T) {
+	s := started(t, 9)
+	p := s.policies[wire.Routine]
+	p.ServerTolerance, p.DataCenterTolerance = 2, 2
+	s.policies[wire.Routine] = p
+	s.bug(site(1), 1, sickens)
+	v := s.change(site(1), 1)
+	for range 300 {
+		s.run(100 * time.Millisecond)
+		if n := s.serving(site(1), v); n > 1 {
+			t.Fatalf("%d data centers serve what their first wave does not bear", n)
+		}
+	}
+	if _, ok := s.dead[wire.Routine][2]; !ok {
+		t.Fatal("it was not taken back")
 	}
 }
 

@@ -83,13 +83,8 @@ func (m *machine) overdue(ch *Chain, r *Release, w *Wave, f *FrozenServer) bool 
 	if slices.ContainsFunc(srv.channel(ch.Channel).Rejections, judged) {
 		return false
 	}
-	since := w.EnterTime
-	for _, t := range []time.Time{m.runSince(srv), m.targetSince(ch, f.DataCenter)} {
-		if t.After(since) {
-			since = t
-		}
-	}
-	due := since.Add(m.o.Policies[ch.Channel].patience(w.Bake))
+	since := later(w.EnterTime, m.runSince(srv), m.targetSince(ch, f.DataCenter))
+	due := m.after(since, m.o.Policies[ch.Channel].patience(w.Bake))
 	m.wake(due)
 	return !m.o.Now.Before(due)
 }
@@ -102,13 +97,15 @@ func (m *machine) targetSince(ch *Chain, dc string) time.Time {
 }
 
 // runSince is since when a server has been reporting in its incarnation.
-func (m *machine) runSince(srv *Server) time.Time {
+func (m *machine) runSince(srv *Server) time.Time { return m.run(srv).Since }
+
+func (m *machine) run(srv *Server) Run {
 	for _, run := range m.s.Runs {
 		if run.DataCenter == srv.DataCenter && run.Server == srv.Name {
-			return run.Since
+			return run
 		}
 	}
-	return time.Time{}
+	return Run{}
 }
 
 // stuckDataCenter excuses a data center, convicts for the second one, or waits. It returns

@@ -46,6 +46,33 @@ func TestStuckDataCenterGetsOneSecondTry(t *testing.T) {
 	}
 }
 
+// TestJumpIsNoTime: a clock that is set forward makes nobody late, stuck or dark.
+func TestJumpIsNoTime(t *testing.T) {
+	s := started(t, 9)
+	first := s.firstWave(wire.Routine)
+	v := s.change(site(1), 1)
+	s.run(50 * time.Millisecond)
+	s.jump(10 * time.Minute)
+	s.run(20 * time.Second)
+	wantServing(t, s, site(1), v, 9)
+	if len(s.incidents) != 0 {
+		t.Fatalf("told %+v", s.incidents)
+	}
+	// What really is late is found as late as otherwise.
+	s.deafen(true, first)
+	s.change(site(1), 2)
+	s.run(time.Second)
+	s.jump(10 * time.Minute)
+	s.run(50 * time.Second)
+	if len(s.incidents) != 0 {
+		t.Fatalf("told before its time: %+v", s.incidents)
+	}
+	s.run(20 * time.Second)
+	if !s.told("does not act") {
+		t.Fatalf("told %+v", s.incidents)
+	}
+}
+
 // TestSecondStuckDataCenterConvicts: nobody ever served the release well.
 func TestSecondStuckDataCenterConvicts(t *testing.T) {
 	s := started(t, 9)

@@ -103,18 +103,20 @@ func (m *machine) metFor(ch *Chain, dc string) time.Duration {
 		if since.IsZero() {
 			return 0
 		}
-		return m.o.Now.Sub(since)
+		return m.o.Now.Sub(later(since, m.o.Steady))
 	}
 	return 0
 }
 
-// isRetry says whether a release is the retry of a quarantined document.
+// isRetry says whether a release tries a quarantined document again, the version that hurt or
+// another one.
 func (m *machine) isRetry(r *Release) bool {
 	if len(r.Changes) != 1 {
 		return false
 	}
 	q, ok := m.quarantines[r.Changes[0].Document]
-	return ok && q.Trying && q.Bad == r.Changes[0].New
+	tried := r.Changes[0].New
+	return ok && tried != q.Good && (q.Trying || tried != q.Bad)
 }
 
 // chance takes a single data center back to last known good whose server crashed while no

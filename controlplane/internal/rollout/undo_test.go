@@ -113,6 +113,26 @@ func TestLateHarmThatIsNamedUndoesItsChannel(t *testing.T) {
 	}
 }
 
+// TestExplainedHarmIsNoSecondOne: what crashed at a gate was convicted for it, and does not
+// speak against what passed there before, when another data center crashes by chance.
+func TestExplainedHarmIsNoSecondOne(t *testing.T) {
+	s := soaked(t, 9)
+	v := s.change(site(1), 2)
+	s.run(8 * time.Second)
+	wantServing(t, s, site(1), v, 9)
+	s.change(site(2), 2)
+	s.bug(site(2), 2, crashes)
+	s.run(10 * time.Second)
+	if !s.quarantined(site(2)) {
+		t.Fatal("the culprit is not quarantined")
+	}
+	s.crash(s.agentOf("D07"), wire.Routine, Rejection{})
+	s.run(3 * time.Second)
+	if n := s.serving(site(1), v); n < 8 {
+		t.Fatalf("an innocent release is served by %d", n)
+	}
+}
+
 // TestHarmAtAGateLeavesTheRestAlone: where a gate is open it is the better explanation, and
 // what passed before stays where it is.
 func TestHarmAtAGateLeavesTheRestAlone(t *testing.T) {

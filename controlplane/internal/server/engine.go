@@ -34,7 +34,7 @@ func newEngine(ctx context.Context, r *rooms, s *services) (*engine, error) {
 		return nil, err
 	}
 	e.driver, err = rollout.New(rollout.Config{
-		Edge: r.edge, Control: r.control, Observer: observer{s.fleet, r.machine, r.day}, Trust: s.trust,
+		Edge: r.edge, Control: r.control, Observer: newObserver(s.fleet, r.machine, r.day), Trust: s.trust,
 		DataCenters: s.codes(), Defaults: s.policies, Clock: r.day, Logger: r.log,
 		OnIncident: func(rollout.Incident) { s.tracker.Notify() },
 	})

@@ -1455,8 +1455,10 @@ type QuarantineRecord struct {
 	Trying bool `protobuf:"varint,14,opt,name=trying,proto3" json:"trying,omitempty"`
 	// Who asked for the last retry.
 	RetryPrincipal string `protobuf:"bytes,15,opt,name=retry_principal,json=retryPrincipal,proto3" json:"retry_principal,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Whether the owner's next version, too, has to wait for retry_time.
+	Resting       bool `protobuf:"varint,16,opt,name=resting,proto3" json:"resting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *QuarantineRecord) Reset() {
@@ -1592,6 +1594,13 @@ func (x *QuarantineRecord) GetRetryPrincipal() string {
 		return x.RetryPrincipal
 	}
 	return ""
+}
+
+func (x *QuarantineRecord) GetResting() bool {
+	if x != nil {
+		return x.Resting
+	}
+	return false
 }
 
 // QuarantineNote is what the owner's audit log says of a quarantine. It is kept in the
@@ -2769,7 +2778,7 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"retry_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tretryTime\x12\x1a\n" +
 	"\bfailures\x18\a \x01(\x05R\bfailures\x12)\n" +
-	"\x10settled_sequence\x18\b \x01(\x03R\x0fsettledSequence\"\xf3\x03\n" +
+	"\x10settled_sequence\x18\b \x01(\x03R\x0fsettledSequence\"\x8d\x04\n" +
 	"\x10QuarantineRecord\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
@@ -2791,7 +2800,8 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"createTime\x12#\n" +
 	"\rfrom_revision\x18\r \x01(\x03R\ffromRevision\x12\x16\n" +
 	"\x06trying\x18\x0e \x01(\bR\x06trying\x12'\n" +
-	"\x0fretry_principal\x18\x0f \x01(\tR\x0eretryPrincipal\"\x8d\x01\n" +
+	"\x0fretry_principal\x18\x0f \x01(\tR\x0eretryPrincipal\x12\x18\n" +
+	"\aresting\x18\x10 \x01(\bR\aresting\"\x8d\x01\n" +
 	"\x0eQuarantineNote\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12E\n" +
 	"\n" +
