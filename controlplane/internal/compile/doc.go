@@ -21,7 +21,8 @@
 // documents by their size. What can't be compiled fails with a [LimitError], or with an
 // [ImpossibleError] for what no real packet or request could ever match. The same checks
 // are offered to whoever stores configuration ([CheckThreats], [CheckSettings], [Check]),
-// with every problem at once, so that nothing that can't be compiled is stored.
+// with every problem at once, so that nothing that can't be compiled is stored. [CheckReach]
+// is for them alone: it finds what is pointless and does no harm.
 package compile
 
 // Version is the version of the compiler. It grows with every change that gives other

@@ -23,7 +23,7 @@ type ImpossibleError struct {
 	// Field is the field's path in JSON names, relative to the message that was checked.
 	Field string
 	// Rule is the stable name of what was broken: `packet_length`, `source`, `port`,
-	// `duplicate`, `everything`, `expression`, `hsts`, `redirect` or `action`.
+	// `duplicate`, `everything`, `expression`, `unreachable`, `hsts`, `redirect` or `action`.
 	Rule string
 	// Reason says why, in words.
 	Reason string

@@ -56,6 +56,7 @@ func checkPacketRules(c *collector, rules []*breakwaterv1.ThreatSettings_PacketR
 }
 
 func checkPacketRule(c *collector, field func(string) string, r *breakwaterv1.ThreatSettings_PacketRule, largest int) {
+	sound := len(c.problems)
 	var source netip.Prefix
 	if r.GetSourceCidr() != "" {
 		p, err := parseSource(field("sourceCidr"), r.GetSourceCidr())
@@ -79,13 +80,30 @@ func checkPacketRule(c *collector, field func(string) string, r *breakwaterv1.Th
 	}
 	switch r.GetAction() {
 	case breakwaterv1.ThreatSettings_BLOCK:
-		if r.GetProtocol() == 0 && r.GetSourceCidr() == "" && r.GetMinLength() == 0 && r.GetMaxLength() == 0 {
-			c.add(impossible(field(""), "everything", "it would drop every packet; to take the site off the edge, pause it"))
+		if len(c.problems) == sound && matchesAll(r, source, largest) {
+			what := "every packet"
+			if source.IsValid() {
+				what = "every packet from " + source.String()
+			}
+			c.add(impossible(field(""), "everything", "it would drop %s; to take the site off the edge, pause it", what))
 		}
 	case breakwaterv1.ThreatSettings_LOG:
 	default:
 		c.add(invalid(field("action"), "required", "must be BLOCK or LOG"))
 	}
+}
+
+// matchesAll says whether a rule matches whatever comes in, of one family of addresses at
+// least: lengths that every packet of the protocols has narrow nothing.
+func matchesAll(r *breakwaterv1.ThreatSettings_PacketRule, source netip.Prefix, largest int) bool {
+	anywhere := !source.IsValid() || source.Bits() == 0
+	shortestOfAll := min(
+		shortest(breakwaterv1.ThreatSettings_PacketRule_TCP, source),
+		shortest(breakwaterv1.ThreatSettings_PacketRule_UDP, source),
+		shortest(breakwaterv1.ThreatSettings_PacketRule_ICMP, source),
+	)
+	return r.GetProtocol() == breakwaterv1.ThreatSettings_PacketRule_PROTOCOL_UNSPECIFIED && anywhere &&
+		int(r.GetMinLength()) <= shortestOfAll && (r.GetMaxLength() == 0 || int(r.GetMaxLength()) >= largest)
 }
 
 // checkLength refuses a length that no packet has. Zero is no length.

@@ -23,6 +23,9 @@ func (p *parser) check(c condition, value token) error {
 		err.Impossible = true
 		return err
 	}
+	if c.field == fieldHost {
+		p.hosts = append(p.hosts, hostCondition{condition: c, column: p.fail(value.at, "").Column})
+	}
 	return nil
 }
 

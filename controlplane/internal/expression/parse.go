@@ -20,6 +20,7 @@ type Expr struct {
 	source string
 	root   node
 	cost   int
+	hosts  []hostCondition
 }
 
 // String is the expression as it was written.
@@ -54,13 +55,14 @@ func Parse(source string) (*Expr, error) {
 	if p.tok.kind != end {
 		return nil, p.fail(p.tok.at, "expected AND, OR or the end, not %v", p.tok)
 	}
-	return &Expr{source: source, root: root, cost: p.cost}, nil
+	return &Expr{source: source, root: root, cost: p.cost, hosts: p.hosts}, nil
 }
 
 type parser struct {
 	lexer
-	tok  token
-	cost int
+	tok   token
+	cost  int
+	hosts []hostCondition
 }
 
 func (p *parser) advance() (err error) {

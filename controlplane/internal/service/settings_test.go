@@ -155,6 +155,13 @@ func TestThreatSettings(t *testing.T) {
 		{Action: breakwaterv1.ThreatSettings_BLOCK, MinLength: 99971, MaxLength: 99985},
 	}})
 	wantReason(t, err, codes.InvalidArgument, rpcerr.ReasonImpossibleRule, "packetRules[0].maxLength")
+	wide, narrow := cidrEntry("198.51.0.0/16"), cidrEntry("198.51.100.0/24")
+	_, err = w.updateThreats(&breakwaterv1.ThreatSettings{Name: name, FirewallEntries: []*breakwaterv1.ThreatSettings_FirewallEntry{wide, narrow}})
+	wantReason(t, err, codes.InvalidArgument, rpcerr.ReasonImpossibleRule, "firewallEntries[1].cidr")
+	_, err = w.updateThreats(&breakwaterv1.ThreatSettings{Name: name, RateLimits: []*breakwaterv1.ThreatSettings_RateLimit{
+		{Match: `host = "other.example"`, Requests: 1, PeriodSeconds: 60, Action: breakwaterv1.ThreatSettings_BLOCK},
+	}})
+	wantReason(t, err, codes.InvalidArgument, rpcerr.ReasonImpossibleRule, "rateLimits[0].match")
 	past := cidrEntry("192.0.2.0/24")
 	past.ExpireTime = timestamppb.New(w.clock.Now())
 	_, err = w.updateThreats(&breakwaterv1.ThreatSettings{Name: name, FirewallEntries: []*breakwaterv1.ThreatSettings_FirewallEntry{past}})

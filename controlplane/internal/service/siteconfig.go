@@ -106,6 +106,9 @@ func (j siteJudge) judge() error {
 			return err
 		}
 		add(j.threats, compile.CheckThreats(after.GetThreatSettings(), limits))
+		if j.listsChanged() {
+			add(j.threats, compile.CheckReach(j.edit.rec.GetSite().GetDomain(), after.GetThreatSettings()))
+		}
 		invalid = append(invalid, j.ended()...)
 	}
 	touched := j.touchedApps()
@@ -141,6 +144,16 @@ func (j siteJudge) judge() error {
 		return err
 	}
 	return j.edit.fits(nil)
+}
+
+// listsChanged says whether the lists of rules are other ones. Those of an older version, which
+// are judged for all else, were good enough then.
+func (j siteJudge) listsChanged() bool {
+	lists := func(c *breakwaterv1.SiteConfig) *breakwaterv1.ThreatSettings {
+		t := c.GetThreatSettings()
+		return &breakwaterv1.ThreatSettings{FirewallEntries: t.GetFirewallEntries(), RateLimits: t.GetRateLimits()}
+	}
+	return !j.all && !proto.Equal(lists(j.edit.before), lists(j.edit.rec.GetConfig()))
 }
 
 // siteProblem turns a compiler's problem into a violation, and says whether it is about
