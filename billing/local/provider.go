@@ -71,8 +71,12 @@ func (p *Provider) UpdateCustomer(ctx context.Context, key, customer string, c b
 }
 
 func (p *Provider) customer(ctx context.Context, key, customer string, c *billing.CustomerRequest) (*billing.Customer, error) {
+	details, err := proto.MarshalOptions{Deterministic: true}.Marshal(c.Details)
+	if err != nil {
+		return nil, err
+	}
 	var out *billing.Customer
-	err := p.call(ctx, customer, key, fmt.Sprintf("customer %s %s %v", c.Account, c.Email, c.Details), func(b *book) (string, error) {
+	err = p.call(ctx, customer, key, fmt.Sprintf("customer %s %s %x", c.Account, c.Email, details), func(b *book) (string, error) {
 		if !b.replay {
 			b.ledger.Customer, b.ledger.Account, b.ledger.Created = customer, c.Account, true
 			b.ledger.Email, b.ledger.Details = c.Email, proto.CloneOf(c.Details)

@@ -130,13 +130,21 @@ func (b BillingReconcile) Run(ctx context.Context, out io.Writer) error {
 			break
 		}
 	}
-	if _, err := fmt.Fprintf(out, "%d accounts compared\n", accounts); err != nil {
+	if _, err := fmt.Fprintf(out, "%s compared\n", counted(int(accounts), "account")); err != nil {
 		return err
 	}
 	if open > 0 {
-		return fmt.Errorf("%d differences: %w", open, ErrOperatorNeeded)
+		return fmt.Errorf("%s: %w", counted(open, "difference"), ErrOperatorNeeded)
 	}
 	return nil
+}
+
+// counted is a number of things.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // ask makes one call of the operators' API.

@@ -169,7 +169,7 @@ func (w *stripeWorld) reconcile(customer string) {
 		}.Run(w.t.Context(), &out)
 		return out.String(), err
 	}
-	if out, err := run(false); err != nil || out != "1 accounts compared\n" {
+	if out, err := run(false); err != nil || out != "1 account compared\n" {
 		w.t.Errorf("nothing differs: %s, %v", out, err)
 	}
 	id := w.fake.Subscriptions(customer)[0].ID

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
+	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	"github.com/breakwater-cdn/breakwater/billing"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/payments"
@@ -52,19 +53,35 @@ func (b *Billing) Reconcile(ctx context.Context, req *opsv1.ReconcileRequest) (*
 		if out != nil {
 			return out, nil // What the comparison found does not depend on the registry's revision.
 		}
+		if err := accountExists(tx, req.GetAccount()); err != nil {
+			return nil, err
+		}
 		found, err := b.reconcile(ctx, req, !tx.Call().ValidateOnly)
 		out = found
 		return out, err
 	})
 }
 
+// accountExists refuses the name of an account that nobody has; an empty one is none.
+func accountExists(tx *change.Tx, name string) error {
+	if name == "" {
+		return nil
+	}
+	account, ok := strings.CutPrefix(name, "accounts/")
+	if !ok || !resource.ValidAccountID(account) {
+		return rpcerr.InvalidField("account", "resource_name", "%q is not a name of the form accounts/{account}", name)
+	}
+	err := tx.Get(resource.ForAccount(account).Record(), &storev1.AccountRecord{})
+	if isNotFound(err) {
+		return rpcerr.NotFound(name)
+	}
+	return err
+}
+
 func (b *Billing) reconcile(ctx context.Context, req *opsv1.ReconcileRequest, repair bool) (*opsv1.ReconcileResponse, error) {
 	out := &opsv1.ReconcileResponse{}
 	if req.GetAccount() != "" {
-		account, ok := strings.CutPrefix(req.GetAccount(), "accounts/")
-		if !ok || !resource.ValidAccountID(account) {
-			return nil, rpcerr.InvalidField("account", "resource_name", "%q is not a name of the form accounts/{account}", req.GetAccount())
-		}
+		account := strings.TrimPrefix(req.GetAccount(), "accounts/")
 		differences, err := b.reconciler.Account(ctx, account, repair)
 		if err != nil {
 			return nil, notCompared(err)

@@ -105,6 +105,9 @@ func TestReconcile(t *testing.T) {
 	w := newWorld(t)
 	writer, _ := w.registryWriter()
 	o := &office{}
+	for _, account := range []string{"acme", "broken"} {
+		w.put(w.registry, resource.ForAccount(account).Record(), &storev1.AccountRecord{})
+	}
 	b := ops.NewBilling(o, writer, w.ctl.Logger)
 	reconcile := func(req *opsv1.ReconcileRequest, options ...func(*call.Info)) (*opsv1.ReconcileResponse, error) {
 		return b.Reconcile(w.as("Reconcile", options...), req)
@@ -128,6 +131,8 @@ func TestReconcile(t *testing.T) {
 	}
 	_, err = reconcile(&opsv1.ReconcileRequest{Account: "accounts/broken"})
 	is(t, err, codes.Unavailable, rpcerr.ReasonUnavailable)
+	_, err = reconcile(&opsv1.ReconcileRequest{Account: "accounts/nope"})
+	is(t, err, codes.NotFound, rpcerr.ReasonNotFound)
 	_, err = reconcile(&opsv1.ReconcileRequest{Account: "acme"})
 	is(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField)
 	_, err = reconcile(&opsv1.ReconcileRequest{AfterAccount: "/"})
