@@ -2,10 +2,6 @@ package ops
 
 import (
 	"context"
-	"slices"
-	"time"
-
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
@@ -14,14 +10,10 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ledger"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/listing"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/masks"
-	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rollout"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
 )
-
-// maxBake bounds a wave's bake and a soak.
-const maxBake = 7 * 24 * time.Hour
 
 // ListChannels lists the channels.
 func (r *Releases) ListChannels(ctx context.Context, req *opsv1.ListChannelsRequest) (*opsv1.ListChannelsResponse, error) {
@@ -68,14 +60,15 @@ func (r *Releases) GetChannel(ctx context.Context, req *opsv1.GetChannelRequest)
 	return r.channel(v, c, nil)
 }
 
-// UpdateChannel changes waves, bakes and soak, for releases sealed later.
+// UpdateChannel changes what operators may set of a channel, within bounds that no policy may
+// leave.
 func (r *Releases) UpdateChannel(ctx context.Context, req *opsv1.UpdateChannelRequest) (*opsv1.Channel, error) {
 	c, err := channelOf(req.GetChannel().GetName())
 	if err != nil {
 		return nil, err
 	}
 	etag := call.From(ctx).Etag(req.GetChannel().GetEtag())
-	return r.setPolicy(ctx, c, func(p *storev1.ChannelPolicy) error {
+	return r.putPolicy(ctx, c, func(p *storev1.ChannelPolicy) error {
 		before := policyView(c, rollout.MergePolicy(p, r.defaults[c]))
 		if etag != "" && etag != before.GetEtag() {
 			return rpcerr.EtagMismatch(channelName(c))
@@ -84,19 +77,10 @@ func (r *Releases) UpdateChannel(ctx context.Context, req *opsv1.UpdateChannelRe
 		if err != nil {
 			return err
 		}
-		if violations := r.checkPolicy(before); len(violations) > 0 {
+		if violations := r.checkPolicy(c, before); len(violations) > 0 {
 			return rpcerr.Invalid(violations...)
 		}
-		// What nobody changes stays the default's, whatever that will be.
-		if slices.Contains(changed, "soak") {
-			p.Soak = before.GetSoak()
-		}
-		if slices.Contains(changed, "waves") {
-			p.Waves = nil
-			for _, w := range before.GetWaves() {
-				p.Waves = append(p.Waves, &storev1.ChannelPolicy_Wave{DataCenters: w.GetDataCenters(), Bake: w.GetBake()})
-			}
-		}
+		setPolicy(p, before, changed)
 		return nil
 	})
 }
@@ -117,7 +101,7 @@ func (r *Releases) freeze(ctx context.Context, name string, frozen bool) (*opsv1
 		return nil, err
 	}
 	etag := call.From(ctx).Etag("")
-	return r.setPolicy(ctx, c, func(p *storev1.ChannelPolicy) error {
+	return r.putPolicy(ctx, c, func(p *storev1.ChannelPolicy) error {
 		if etag != "" && etag != policyView(c, rollout.MergePolicy(p, r.defaults[c])).GetEtag() {
 			return rpcerr.EtagMismatch(channelName(c))
 		}
@@ -126,7 +110,7 @@ func (r *Releases) freeze(ctx context.Context, name string, frozen bool) (*opsv1
 	})
 }
 
-func (r *Releases) setPolicy(ctx context.Context, c wire.Channel, wish func(*storev1.ChannelPolicy) error) (*opsv1.Channel, error) {
+func (r *Releases) putPolicy(ctx context.Context, c wire.Channel, wish func(*storev1.ChannelPolicy) error) (*opsv1.Channel, error) {
 	return do(ctx, r.control.Writer, r.control.Logger, channelName(c), func(tx *change.Tx) (*opsv1.Channel, error) {
 		key := ledger.PolicyKey(c)
 		p := &storev1.ChannelPolicy{}
@@ -145,50 +129,6 @@ func (r *Releases) setPolicy(ctx context.Context, c wire.Channel, wish func(*sto
 		}
 		return r.channel(v, c, p)
 	})
-}
-
-// checkPolicy names what is wrong with a channel's waves.
-func (r *Releases) checkPolicy(ch *opsv1.Channel) []rpcerr.Violation {
-	var out []rpcerr.Violation
-	violation := func(field, rule, message string) {
-		out = append(out, rpcerr.Violation{Field: field, Rule: rule, Message: message})
-	}
-	waves := ch.GetWaves()
-	if len(waves) < 2 {
-		violation("waves", "min_items", "has at least two waves: the first one is what a bad change may hurt")
-	}
-	seen := map[string]bool{}
-	for at, w := range waves {
-		field := "waves[" + itoa(at) + "]"
-		last := at == len(waves)-1
-		switch {
-		case last && len(w.GetDataCenters()) > 0:
-			violation(field+".dataCenters", "last_wave", "is empty in the last wave, which takes all other data centers")
-		case !last && len(w.GetDataCenters()) == 0:
-			violation(field+".dataCenters", "min_items", "names at least one data center, but in the last wave")
-		}
-		for _, dc := range w.GetDataCenters() {
-			if _, ok := locate(r.locations, dc); !ok {
-				violation(field+".dataCenters", "data_center", dc+" is no data center of the fleet")
-			}
-			if seen[dc] {
-				violation(field+".dataCenters", "unique", dc+" is named twice")
-			}
-			seen[dc] = true
-		}
-		if !bakeable(w.GetBake()) {
-			violation(field+".bake", "range", "is 0s to 604800s")
-		}
-	}
-	if !bakeable(ch.GetSoak()) {
-		violation("soak", "range", "is 0s to 604800s")
-	}
-	return out
-}
-
-// bakeable says whether something may last as long.
-func bakeable(d *durationpb.Duration) bool {
-	return d.CheckValid() == nil && d.AsDuration() >= 0 && d.AsDuration() <= maxBake
 }
 
 // channel describes a channel; what operators set is read from the view when nil.
@@ -212,17 +152,4 @@ func (r *Releases) channel(v View, c wire.Channel, set *storev1.ChannelPolicy) (
 	out.Live, out.LastKnownGood = progress.GetLive(), progress.GetLastKnownGood()
 	out.Suspects = int32(ledger.SuspectCount(&progress))
 	return out, nil
-}
-
-func policyView(c wire.Channel, p *storev1.ChannelPolicy) *opsv1.Channel {
-	out := &opsv1.Channel{Name: channelName(c), Soak: p.GetSoak(), Frozen: p.GetFrozen()}
-	for _, w := range p.GetWaves() {
-		bake := w.GetBake()
-		if bake == nil {
-			bake = durationpb.New(0)
-		}
-		out.Waves = append(out.Waves, &opsv1.Channel_Wave{DataCenters: w.GetDataCenters(), Bake: bake})
-	}
-	out.Etag = resource.Etag(&opsv1.Channel{Name: out.GetName(), Waves: out.GetWaves(), Soak: out.GetSoak()})
-	return out
 }

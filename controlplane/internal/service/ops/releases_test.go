@@ -335,11 +335,12 @@ func TestUpdateChannel(t *testing.T) {
 			t.Errorf("%s: %v", field, e.Violations)
 		}
 	}
-	for name, dcs := range map[string][]string{"unknown": {"XXX"}, "twice": {"SJC", "SJC"}} {
-		_, err := update(&opsv1.Channel{Waves: []*opsv1.Channel_Wave{{DataCenters: dcs, Bake: bake}, {Bake: bake}}})
+	for field, dc := range map[string]string{"waves[0].dataCenters": "XXX", "waves[1].dataCenters": "SJC"} {
+		waves := []*opsv1.Channel_Wave{{DataCenters: []string{dc}, Bake: bake}, {DataCenters: []string{"SJC"}, Bake: bake}, {Bake: bake}}
+		_, err := update(&opsv1.Channel{Waves: waves})
 		e := refusal(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField)
-		if len(e.Violations) != 1 || e.Violations[0].Field != "waves[0].dataCenters" {
-			t.Errorf("%s: %v", name, e.Violations)
+		if len(e.Violations) != 1 || e.Violations[0].Field != field {
+			t.Errorf("%s: %v", field, e.Violations)
 		}
 	}
 	w.audited()
