@@ -202,7 +202,8 @@ func (m *machine) sendBack(ch *Chain, t *Target) {
 }
 
 // fails marks a frozen server as failed and says whether that is more than the channel's
-// policy tolerates: some whole data centers, the worst ones first, and some servers beside.
+// policy tolerates: some whole data centers, the worst ones first, and some servers beside,
+// and never more than half of the wave.
 func (m *machine) fails(ch *Chain, w *Wave, dc, server, failure string) bool {
 	for i := range w.Servers {
 		if s := &w.Servers[i]; s.DataCenter == dc && s.Server == server {
@@ -227,9 +228,12 @@ func (m *machine) tooMany(ch *Chain, w *Wave) bool {
 	}
 	slices.SortFunc(counts, func(a, b int) int { return cmp.Compare(b, a) })
 	p := m.o.Policies[ch.Channel]
-	left := 0
+	left, all := 0, 0
+	for _, n := range counts {
+		all += n
+	}
 	for _, n := range counts[min(p.DataCenterTolerance, len(counts)):] {
 		left += n
 	}
-	return left > p.ServerTolerance
+	return left > p.ServerTolerance || 2*all > len(w.Servers)
 }
