@@ -185,8 +185,8 @@ func (c *Config) check() error {
 	if c.BakeScale < 0 {
 		wrong("bake-scale", "must not be negative")
 	}
-	if len(c.NameServers) < 4 {
-		wrong("name-servers", "needs at least four, so that accounts that claim the same domain get different pairs")
+	if len(c.NameServers) < 4 || len(ownZones(c.NameServers)) == 0 {
+		wrong("name-servers", "needs at least four full names, so that accounts that claim the same domain get different pairs")
 	}
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
 		wrong("tls-cert-file", "goes with tls-key-file")

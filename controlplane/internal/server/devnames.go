@@ -25,38 +25,44 @@ func (d devNames) nameServers(domain string) []string {
 }
 
 // txt are the texts of a name.
-func (d devNames) txt(name string) []string { return d.verifications("TXT", name) }
-
-// cname is the target of a name.
-func (d devNames) cname(name string) string {
-	for _, v := range d.verifications("CNAME", name) {
-		return v
-	}
-	return ""
-}
-
-// verifications are what sites ask for at a name, which is a label below their domain.
-func (d devNames) verifications(kind, name string) []string {
-	_, domain, ok := strings.Cut(name, ".")
-	if !ok {
-		return nil
-	}
+func (d devNames) txt(name string) []string {
 	var out []string
-	for _, c := range d.claims(domain) {
-		kv, ok := d.cache.Cached().Get(resource.ForAccount(c.GetAccount()).Site(domain))
-		var rec storev1.SiteRecord
-		if !ok || proto.Unmarshal(kv.Value, &rec) != nil {
-			continue
-		}
-		if v := rec.GetSite().GetVerification(); matches(v, kind, name) {
+	for _, v := range d.verifications(name) {
+		if v.GetType() == "TXT" {
 			out = append(out, v.GetValue())
 		}
 	}
 	return out
 }
 
-func matches(v *breakwaterv1.Site_Verification, kind, name string) bool {
-	return v.GetType() == kind && strings.EqualFold(strings.TrimSuffix(v.GetName(), "."), name)
+// cname is the target of a name. A name that has one has no other records.
+func (d devNames) cname(name string) string {
+	all := d.verifications(name)
+	if len(all) == 0 || all[len(all)-1].GetType() != "CNAME" {
+		return ""
+	}
+	return all[len(all)-1].GetValue()
+}
+
+// verifications are the records that sites ask for at a name, which is a label below their
+// domain, in the order in which they were added.
+func (d devNames) verifications(name string) []*breakwaterv1.Site_Verification {
+	_, domain, ok := strings.Cut(name, ".")
+	if !ok {
+		return nil
+	}
+	var out []*breakwaterv1.Site_Verification
+	for _, c := range d.claims(domain) {
+		kv, ok := d.cache.Cached().Get(resource.ForAccount(c.GetAccount()).Site(domain))
+		var rec storev1.SiteRecord
+		if !ok || proto.Unmarshal(kv.Value, &rec) != nil {
+			continue
+		}
+		if v := rec.GetSite().GetVerification(); v.GetName() == name {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 func (d devNames) claims(domain string) []*storev1.DomainRecord_Claim {

@@ -138,7 +138,7 @@ func newServices(ctx context.Context, r *rooms) (*services, error) {
 	s.sites = service.NewSites(service.SitesConfig{
 		SiteBase: base, Apps: s.offer, Feed: r.state, Purges: purges,
 		Domains: domain.Policy{OwnZones: ownZones(r.cfg.NameServers)}, NameServers: r.cfg.NameServers,
-		VerificationSecret: verification, Times: s.times, Billing: s.paying.lifecycle,
+		VerificationSecret: verification, VerificationZone: ownZones(r.cfg.NameServers)[0], Times: s.times, Billing: s.paying.lifecycle,
 	})
 	s.settings = service.NewSettings(service.SettingsConfig{SiteBase: base, Apps: s.offer, Times: s.times})
 	s.threats = service.NewThreats(service.ThreatsConfig{SiteBase: base, Apps: s.offer})

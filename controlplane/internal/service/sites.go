@@ -32,6 +32,8 @@ type SitesConfig struct {
 	NameServers []string
 	// VerificationSecret makes verification tokens; at least 16 bytes.
 	VerificationSecret []byte
+	// VerificationZone is the zone of the deployment to which CNAME verifications point.
+	VerificationZone string
 	// Times are how long sites wait.
 	Times sitestate.Times
 	// Billing may be nil: then nobody is told of the end of a site.

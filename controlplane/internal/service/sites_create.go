@@ -1,8 +1,10 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -88,9 +90,13 @@ func (s *Sites) siteWanted(in *breakwaterv1.Site, account string) (*storev1.Site
 		return nil, d, rpcerr.InvalidField("setup", "registrable",
 			"FULL is for a domain one label below a public suffix, as %s: use PARTIAL for %s", d.RegistrableDomain(), d)
 	}
+	verification, err := siteVerification(setup, in.GetVerification().GetType())
+	if err != nil {
+		return nil, d, err
+	}
 	rec := &storev1.SiteRecord{
 		Site: &breakwaterv1.Site{
-			Domain: d.String(), DisplayDomain: d.Unicode(), Setup: setup, Labels: in.GetLabels(),
+			Domain: d.String(), DisplayDomain: d.Unicode(), Setup: setup, Verification: verification, Labels: in.GetLabels(),
 		},
 		Config: &breakwaterv1.SiteConfig{},
 	}
@@ -102,6 +108,21 @@ func (s *Sites) siteWanted(in *breakwaterv1.Site, account string) (*storev1.Site
 	}
 	sitestate.CompleteConfig(rec.GetConfig())
 	return rec, d, nil
+}
+
+// siteVerification is the kind of record that verifies a PARTIAL site: the one that was asked
+// for, TXT where none was.
+func siteVerification(setup breakwaterv1.Site_Setup, asked string) (*breakwaterv1.Site_Verification, error) {
+	kind := cmp.Or(strings.ToUpper(asked), "TXT")
+	switch {
+	case kind != "TXT" && kind != "CNAME":
+		return nil, rpcerr.InvalidField("verification.type", "in", "must be TXT or CNAME")
+	case setup == breakwaterv1.Site_PARTIAL:
+		return &breakwaterv1.Site_Verification{Type: kind}, nil
+	case asked != "":
+		return nil, rpcerr.InvalidField("verification.type", "setup", "only a PARTIAL site is verified by a record: a FULL one is by its name servers")
+	}
+	return nil, nil
 }
 
 // siteAccountOpen fails unless the account exists and is not deleted.
@@ -166,6 +187,9 @@ func (s *Sites) siteClaim(tx *change.Tx, rec *storev1.SiteRecord, d domain.Domai
 	} else {
 		rec.VerificationToken = onboard.VerificationToken(account, d.String(), s.cfg.VerificationSecret)
 		v := onboard.TXTVerification(d.String(), rec.GetVerificationToken())
+		if site.GetVerification().GetType() == "CNAME" {
+			v = onboard.CNAMEVerification(d.String(), rec.GetVerificationToken(), s.cfg.VerificationZone)
+		}
 		site.Verification = &breakwaterv1.Site_Verification{Type: v.Type, Name: v.Name, Value: v.Value}
 	}
 	if err := sitestate.Claim(index, account, site.GetNameServers()); err != nil {

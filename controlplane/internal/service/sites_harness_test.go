@@ -77,7 +77,7 @@ func newSiteWorld(t *testing.T, accounts ...string) *siteWorld {
 	}
 	w.sites = NewSites(SitesConfig{
 		SiteBase: w.base, Apps: w.offer, Feed: w.cache, NameServers: pool,
-		VerificationSecret: []byte("0123456789abcdef"), Times: sitestate.Production(),
+		VerificationSecret: []byte("0123456789abcdef"), VerificationZone: "breakwater.example", Times: sitestate.Production(),
 	})
 	w.set = NewSettings(SettingsConfig{SiteBase: w.base, Apps: w.offer, Times: sitestate.Production()})
 	w.threats = NewThreats(ThreatsConfig{SiteBase: w.base, Apps: w.offer})

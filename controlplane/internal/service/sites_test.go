@@ -2,6 +2,7 @@ package service
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,44 @@ func TestCreateSite(t *testing.T) {
 		p.GetVerification().GetType() != "TXT" || p.GetVerification().GetValue() == "" || len(p.GetNameServers()) != 0 {
 		t.Errorf("not a new PARTIAL site: %v", p)
 	}
+}
+
+func TestCreateSiteVerifiedByCNAME(t *testing.T) {
+	w := newSiteWorld(t)
+	create := func(setup breakwaterv1.Site_Setup, domain, kind string) (*breakwaterv1.Site, error) {
+		return w.sites.CreateSite(w.as("CreateSite"), &breakwaterv1.CreateSiteRequest{Parent: "accounts/acme", Site: &breakwaterv1.Site{
+			Domain: domain, Setup: setup, Verification: &breakwaterv1.Site_Verification{Type: kind, Value: "not mine to say"},
+		}})
+	}
+	s, err := create(breakwaterv1.Site_PARTIAL, "shop.example", "CNAME")
+	v := s.GetVerification()
+	if err != nil || v.GetType() != "CNAME" || v.GetName() != "_breakwater.shop.example" ||
+		!strings.HasPrefix(v.GetValue(), "bwv-") || !strings.HasSuffix(v.GetValue(), ".breakwater.example") {
+		t.Fatalf("created %v, %v", v, err)
+	}
+	for _, kind := range []string{"TXT", "MX"} {
+		_, err = w.sites.UpdateSite(w.as("UpdateSite"), &breakwaterv1.UpdateSiteRequest{
+			Site: &breakwaterv1.Site{Name: s.GetName(), Verification: &breakwaterv1.Site_Verification{Type: kind}},
+		})
+		wantReason(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField, "verification.type")
+	}
+	// What was read may be sent back, and only the type is compared.
+	want := v.GetValue()
+	s.Verification.Value, s.Labels = "ignored", map[string]string{"env": "prod"}
+	back, err := w.sites.UpdateSite(w.as("UpdateSite"), &breakwaterv1.UpdateSiteRequest{Site: s})
+	if err != nil || back.GetVerification().GetValue() != want || back.GetLabels()["env"] != "prod" {
+		t.Errorf("sent back: %v, %v", back, err)
+	}
+	if s, err = create(breakwaterv1.Site_PARTIAL, "txt.example", ""); err != nil || s.GetVerification().GetType() != "TXT" {
+		t.Errorf("no type: %v, %v", s, err)
+	}
+	if s, err = create(breakwaterv1.Site_FULL, "full.example", ""); err != nil || s.GetVerification() != nil {
+		t.Errorf("FULL: %v, %v", s, err)
+	}
+	_, err = create(breakwaterv1.Site_FULL, "other.example", "CNAME")
+	wantReason(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField, "verification.type")
+	_, err = create(breakwaterv1.Site_PARTIAL, "other.example", "MX")
+	wantReason(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField, "verification.type")
 }
 
 func TestCreateSiteRefuses(t *testing.T) {
