@@ -98,7 +98,7 @@ func (m *machine) abandonAll(ch *Chain, n, last int64, reason string, origin Ori
 			r.Reason = fmt.Sprintf("release %d, on which it stands, was abandoned", n)
 		}
 		if r.Number <= last && origin != OriginRollback {
-			r.Hurt = m.hurtBy(ch)
+			r.Hurt = m.hurtBy(ch, &r)
 		}
 		m.dead[c] = append(m.dead[c], r.Number)
 		m.emit(Archive{Channel: ch.Channel, Release: r})
@@ -130,17 +130,26 @@ func (m *machine) abandonAll(ch *Chain, n, last int64, reason string, origin Ori
 	return len(suspects)
 }
 
-// hurtBy is the data centers that a release of the channel hurt in this step: those that
-// have to recover. One that only refused it serves on, unhurt.
-func (m *machine) hurtBy(ch *Chain) []string {
+// hurtBy is the data centers that a release of the channel hurt: those that have to recover,
+// and those of its gates where servers are away, started anew, or are not well. One that only
+// refused it serves on, unhurt.
+func (m *machine) hurtBy(ch *Chain, r *Release) []string {
 	var dcs []string
 	for _, s := range ch.Settling {
 		if m.hurt[s.DataCenter] {
 			dcs = append(dcs, s.DataCenter)
 		}
 	}
+	for i := range r.Waves {
+		for _, f := range r.Waves[i].Servers {
+			srv := m.dc(f.DataCenter).server(f.Server)
+			if srv == nil || !srv.Connected || srv.Incarnation != f.Incarnation || !srv.Healthy {
+				dcs = append(dcs, f.DataCenter)
+			}
+		}
+	}
 	slices.Sort(dcs)
-	return dcs
+	return slices.Compact(dcs)
 }
 
 func (m *machine) chainIndex(ch *Chain) int {

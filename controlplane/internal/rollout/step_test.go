@@ -625,6 +625,30 @@ func TestRevertOfAnOlderRelease(t *testing.T) {
 	}
 }
 
+// TestAllThatWereHurtAreNamed, not only the one that convicted.
+func TestAllThatWereHurtAreNamed(t *testing.T) {
+	s := started(t, 9)
+	s.change(site(1), 1)
+	r := s.chain(wire.Routine).Head()
+	for i := 0; r == nil || r.Number != 2 || !r.Waves[len(r.Waves)-1].open(); i++ {
+		if i > 1000 {
+			t.Fatal("the last wave does not open")
+		}
+		s.tick(50 * time.Millisecond)
+		r = s.chain(wire.Routine).Head()
+	}
+	last := r.Waves[len(r.Waves)-1].DataCenters
+	for _, a := range s.agents {
+		if slices.Contains(last, a.dc) {
+			a.healthy = false
+		}
+	}
+	s.run(3 * time.Second)
+	if got := s.hurt[releaseKey{wire.Routine, 2}]; !slices.Equal(got, slices.Sorted(slices.Values(last))) {
+		t.Errorf("hurt are %v, not %v", got, last)
+	}
+}
+
 func TestTolerance(t *testing.T) {
 	s := started(t, 9)
 	p := s.policies[wire.Routine]
