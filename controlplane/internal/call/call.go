@@ -3,6 +3,7 @@ package call
 import (
 	"context"
 	"net/netip"
+	"strings"
 
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
 )
@@ -39,13 +40,35 @@ func (i Info) Method() string {
 	return i.FullMethod
 }
 
-// Etag is the entity tag that a change must meet: the one of the request where it has one,
-// else If-Match's; empty where there is none and the last write wins.
+// contradiction is met by nothing: no entity tag has a space.
+const contradiction = "two tags"
+
+// Etag is the entity tag that a change must meet: the one of the request and If-Match's. Who
+// sends two different ones asks for what no resource can have, and is told what is told of
+// a stale one. Empty where there is none and the last write wins.
 func (i Info) Etag(fromRequest string) string {
-	if fromRequest != "" {
-		return fromRequest
+	requested, header := EntityTag(fromRequest), EntityTag(i.IfMatch)
+	switch {
+	case requested == "":
+		return header
+	case header == "", header == requested:
+		return requested
+	default:
+		return contradiction
 	}
-	return i.IfMatch
+}
+
+// EntityTag takes the quotes off a tag as RFC 9110 has it, and takes one without them too.
+// `*` asks that the resource exists, which a change needs anyway: it is no tag.
+func EntityTag(sent string) string {
+	tag := strings.TrimPrefix(strings.TrimSpace(sent), "W/")
+	if len(tag) >= 2 && tag[0] == '"' && tag[len(tag)-1] == '"' {
+		tag = tag[1 : len(tag)-1]
+	}
+	if tag == "*" {
+		return ""
+	}
+	return tag
 }
 
 type key struct{}

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -44,7 +43,7 @@ func (r *run) options(m proto.Message) error {
 		}
 		r.info.ValidateOnly = r.info.ValidateOnly || only
 	}
-	r.info.IfMatch = entityTag(r.first(call.MetadataIfMatch))
+	r.info.IfMatch = call.EntityTag(r.first(call.MetadataIfMatch))
 	if key != "" {
 		return r.digest(m)
 	}
@@ -83,18 +82,4 @@ func printable(s string) bool {
 		}
 	}
 	return true
-}
-
-// entityTag takes the quotes off a tag as RFC 9110 has it, and takes one without them too.
-// `*` asks for nothing that a change does not need anyway.
-func entityTag(header string) string {
-	tag := strings.TrimSpace(header)
-	tag = strings.TrimPrefix(tag, "W/")
-	if len(tag) >= 2 && tag[0] == '"' && tag[len(tag)-1] == '"' {
-		tag = tag[1 : len(tag)-1]
-	}
-	if tag == "*" {
-		return ""
-	}
-	return tag
 }

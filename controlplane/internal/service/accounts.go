@@ -62,15 +62,6 @@ func accountShown(rec *storev1.AccountRecord) *breakwaterv1.Account {
 	return a
 }
 
-// accountMeets fails unless a resource still has the etag that the request, or If-Match,
-// names.
-func accountMeets(tx *change.Tx, requested, current, name string) error {
-	if want := tx.Call().Etag(requested); want != "" && want != current {
-		return rpcerr.EtagMismatch(name)
-	}
-	return nil
-}
-
 // accountOpen reads an account in order to change it.
 func accountOpen(tx *change.Tx, name resource.Name, etag string) (*storev1.AccountRecord, error) {
 	rec := &storev1.AccountRecord{}
@@ -80,7 +71,7 @@ func accountOpen(tx *change.Tx, name resource.Name, etag string) (*storev1.Accou
 		}
 		return nil, err
 	}
-	return rec, accountMeets(tx, etag, resource.Etag(rec.GetAccount()), name.String())
+	return rec, siteMeets(tx, etag, resource.Etag(rec.GetAccount()), name.String())
 }
 
 // accountStore puts the account as it is now, with its event.
@@ -122,6 +113,9 @@ func (s *Accounts) CreateAccount(ctx context.Context, req *breakwaterv1.CreateAc
 		return nil, err
 	}
 	return accountDo(ctx, s.cfg.Writer, s.cfg.Source, name.Tenant(), func(tx *change.Tx) (*breakwaterv1.Account, error) {
+		if err := accountUntagged(tx, name.String()); err != nil {
+			return nil, err
+		}
 		taken, err := tx.Exists(name.Tenant().Record())
 		if err != nil {
 			return nil, err

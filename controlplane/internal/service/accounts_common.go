@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -37,6 +38,16 @@ func accountMustExist(view change.View, name resource.Name) error {
 		return rpcerr.NotFound(resource.AccountName(name.Account))
 	}
 	return nil
+}
+
+// accountUntagged fails where what is to be created comes with an entity tag: nothing has
+// one that is not there yet. `*` is met, because the collection that is asked is there.
+func accountUntagged(tx *change.Tx, name string) error {
+	err := siteMeets(tx, "", "", name)
+	if e, ok := errors.AsType[*rpcerr.Error](err); ok {
+		e.Message = name + " is to be created and has no entity tag yet: leave If-Match out"
+	}
+	return err
 }
 
 // accountScan visits the values below a prefix, in order and strictly after a key, until

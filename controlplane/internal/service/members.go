@@ -58,7 +58,7 @@ func memberShown(rec *storev1.MemberRecord) *breakwaterv1.Member {
 	return m
 }
 
-func memberOpen(tx *change.Tx, name resource.Name, etag string) (*storev1.MemberRecord, error) {
+func memberRead(tx *change.Tx, name resource.Name) (*storev1.MemberRecord, error) {
 	rec := &storev1.MemberRecord{}
 	if err := tx.Get(name.Tenant().Member(name.ID), rec); err != nil {
 		if errors.Is(err, registry.ErrNotFound) {
@@ -66,7 +66,16 @@ func memberOpen(tx *change.Tx, name resource.Name, etag string) (*storev1.Member
 		}
 		return nil, err
 	}
-	return rec, accountMeets(tx, etag, resource.Etag(rec.GetMember()), name.String())
+	return rec, nil
+}
+
+// memberOpen reads a member in order to change it.
+func memberOpen(tx *change.Tx, name resource.Name, etag string) (*storev1.MemberRecord, error) {
+	rec, err := memberRead(tx, name)
+	if err != nil {
+		return nil, err
+	}
+	return rec, siteMeets(tx, etag, resource.Etag(rec.GetMember()), name.String())
 }
 
 func memberStore(tx *change.Tx, name resource.Name, rec *storev1.MemberRecord, summary string, fields []string) (*breakwaterv1.Member, error) {
@@ -183,6 +192,9 @@ func (s *Members) CreateMember(ctx context.Context, req *breakwaterv1.CreateMemb
 			return nil, err
 		}
 		if err := s.within(tx.Call().Principal, parent, wanted); err != nil {
+			return nil, err
+		}
+		if err := accountUntagged(tx, name.String()); err != nil {
 			return nil, err
 		}
 		index := resource.EmailIndex(email, parent.Account)
@@ -343,7 +355,7 @@ func (s *Members) AcceptMember(ctx context.Context, req *breakwaterv1.AcceptMemb
 		return nil, denied
 	}
 	return accountDo(ctx, s.cfg.Writer, s.cfg.Source, name.Tenant(), func(tx *change.Tx) (*breakwaterv1.Member, error) {
-		rec, err := memberOpen(tx, name, "")
+		rec, err := memberRead(tx, name)
 		if err != nil {
 			if e, ok := errors.AsType[*rpcerr.Error](err); ok && e.Reason == rpcerr.ReasonNotFound && authz.Require(p, "members.get", name) != nil {
 				return nil, denied
@@ -352,6 +364,9 @@ func (s *Members) AcceptMember(ctx context.Context, req *breakwaterv1.AcceptMemb
 		}
 		if rec.GetMember().GetEmail() != p.Email {
 			return nil, denied
+		}
+		if err := siteMeets(tx, "", resource.Etag(rec.GetMember()), name.String()); err != nil {
+			return nil, err
 		}
 		if rec.GetMember().GetState() == breakwaterv1.Member_ACTIVE {
 			return memberShown(rec), nil

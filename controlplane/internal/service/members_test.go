@@ -14,6 +14,7 @@ import (
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz/permission"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
 )
@@ -93,7 +94,12 @@ func TestAccept(t *testing.T) {
 	w.refused(accept(w.operator), "PERMISSION_DENIED")
 	w.refused(accept(w.login("eve@x.test")), "PERMISSION_DENIED")
 	w.refused(accept(owner), "PERMISSION_DENIED")
+	// A stranger learns nothing by an entity tag either.
+	_, err = w.members.AcceptMember(w.as(w.login("eve@x.test"), call.MetadataIfMatch, `"stale"`), &breakwaterv1.AcceptMemberRequest{Name: m.GetName()})
+	w.refused(err, "PERMISSION_DENIED")
 	ed := w.login("ed@x.test")
+	_, err = w.members.AcceptMember(w.as(ed, call.MetadataIfMatch, `"stale"`), &breakwaterv1.AcceptMemberRequest{Name: m.GetName()})
+	w.refused(err, "ETAG_MISMATCH")
 	_, err = w.accounts.GetAccount(w.as(ed), &breakwaterv1.GetAccountRequest{Name: "accounts/acme"})
 	w.refused(err, "PERMISSION_DENIED")
 	must(t, accept(ed))

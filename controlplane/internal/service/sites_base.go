@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -12,6 +11,7 @@ import (
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
@@ -179,8 +179,8 @@ func siteMeets(tx *change.Tx, requested, current, name string) error {
 
 // siteTagMeets says whether the entity tag that was sent, if any, is the current one.
 func siteTagMeets(sent, current string) bool {
-	want := strings.Trim(strings.TrimPrefix(sent, "W/"), `"`)
-	return want == "" || want == "*" || want == current
+	want := call.EntityTag(sent)
+	return want == "" || want == current
 }
 
 // sitePrincipal is how the audit log names the caller.

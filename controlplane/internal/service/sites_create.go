@@ -50,6 +50,9 @@ func (s *Sites) CreateSite(ctx context.Context, req *breakwaterv1.CreateSiteRequ
 		if err := siteAbsent(tx, name); err != nil {
 			return nil, err
 		}
+		if err := accountUntagged(tx, name.String()); err != nil {
+			return nil, err
+		}
 		if err := siteUnrelated(tx, d, parent.Account); err != nil {
 			return nil, err
 		}

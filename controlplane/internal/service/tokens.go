@@ -66,7 +66,7 @@ func tokenOpen(tx *change.Tx, name resource.Name, etag string) (*storev1.TokenRe
 		}
 		return nil, err
 	}
-	return rec, accountMeets(tx, etag, resource.Etag(rec.GetToken()), name.String())
+	return rec, siteMeets(tx, etag, resource.Etag(rec.GetToken()), name.String())
 }
 
 // CreateToken implements TokenService. The secret is in the answer and nowhere else: where
@@ -89,6 +89,9 @@ func (s *Tokens) CreateToken(ctx context.Context, req *breakwaterv1.CreateTokenR
 	return accountDo(ctx, s.cfg.Writer, s.cfg.Source, name.Tenant(), func(tx *change.Tx) (*breakwaterv1.CreateTokenResponse, error) {
 		p := tx.Call().Principal
 		if err := tokenWithin(p, parent, wanted); err != nil {
+			return nil, err
+		}
+		if err := accountUntagged(tx, name.String()); err != nil {
 			return nil, err
 		}
 		if err := tokenDepth(tx, parent.Tenant(), p); err != nil {
