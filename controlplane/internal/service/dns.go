@@ -99,7 +99,7 @@ func (s *DNS) ListDnsRecords(ctx context.Context, req *breakwaterv1.ListDnsRecor
 	if err != nil {
 		return nil, err
 	}
-	return &breakwaterv1.ListDnsRecordsResponse{DnsRecords: list, NextPageToken: next}, nil
+	return &breakwaterv1.ListDnsRecordsResponse{DnsRecords: list, NextPageToken: next, Etag: dnsZoneEtag(rec, z)}, nil
 }
 
 // GetDnsRecord implements DnsService.
@@ -120,11 +120,11 @@ func dnsName(site resource.Name, id string) string { return site.SiteName() + "/
 
 // ExportDnsRecords implements DnsService.
 func (s *DNS) ExportDnsRecords(ctx context.Context, req *breakwaterv1.ExportDnsRecordsRequest) (*breakwaterv1.ExportDnsRecordsResponse, error) {
-	name, _, z, err := s.read(ctx, req.GetParent())
+	name, rec, z, err := s.read(ctx, req.GetParent())
 	if err != nil {
 		return nil, err
 	}
-	return &breakwaterv1.ExportDnsRecordsResponse{ZoneFile: zone.Export(dnsZone(name.Site, z))}, nil
+	return &breakwaterv1.ExportDnsRecordsResponse{ZoneFile: zone.Export(dnsZone(name.Site, z)), Etag: dnsZoneEtag(rec, z)}, nil
 }
 
 // ScanDnsRecords implements DnsService. What the zone has already is not proposed.

@@ -14,6 +14,9 @@ import (
 // BatchDnsRecords implements DnsService.
 func (s *DNS) BatchDnsRecords(ctx context.Context, req *breakwaterv1.BatchDnsRecordsRequest) (*breakwaterv1.BatchDnsRecordsResponse, error) {
 	return dnsChange(ctx, s, req.GetParent(), func(e *dnsEdit) (*breakwaterv1.BatchDnsRecordsResponse, error) {
+		if err := e.meets(); err != nil {
+			return nil, err
+		}
 		wanted, err := e.wanted(req.GetUpdates())
 		if err != nil {
 			return nil, err
@@ -21,7 +24,7 @@ func (s *DNS) BatchDnsRecords(ctx context.Context, req *breakwaterv1.BatchDnsRec
 		batch := zone.Batch{}
 		for i, d := range req.GetDeletes() {
 			stored, ok := e.byID[d.GetRecordId()]
-			if ok && d.GetEtag() != "" && d.GetEtag() != dnsEtag(stored) {
+			if ok && !siteTagMeets(d.GetEtag(), dnsEtag(stored)) {
 				return nil, rpcerr.EtagMismatch(dnsName(e.name, d.GetRecordId())).WithMetadata("field", fmt.Sprintf("deletes[%d].etag", i))
 			}
 			batch.Deletes = append(batch.Deletes, d.GetRecordId())
@@ -44,7 +47,7 @@ func (s *DNS) BatchDnsRecords(ctx context.Context, req *breakwaterv1.BatchDnsRec
 				return nil, err
 			}
 		}
-		out := &breakwaterv1.BatchDnsRecordsResponse{Deleted: int32(len(applied.Deleted)), Version: e.version()}
+		out := &breakwaterv1.BatchDnsRecordsResponse{Deleted: int32(len(applied.Deleted)), Version: e.version(), Etag: e.etag()}
 		for _, r := range created {
 			out.Created = append(out.Created, dnsShown(r, e.version()))
 		}
@@ -93,6 +96,9 @@ func (e *dnsEdit) wanted(updates []*breakwaterv1.BatchDnsRecordsRequest_Update) 
 // ImportDnsRecords implements DnsService.
 func (s *DNS) ImportDnsRecords(ctx context.Context, req *breakwaterv1.ImportDnsRecordsRequest) (*breakwaterv1.ImportDnsRecordsResponse, error) {
 	return dnsChange(ctx, s, req.GetParent(), func(e *dnsEdit) (*breakwaterv1.ImportDnsRecordsResponse, error) {
+		if err := e.meets(); err != nil {
+			return nil, err
+		}
 		after, imported, err := dnsZone(e.name.Site, e.zone).
 			Import(strings.NewReader(req.GetZoneFile()), zone.FileOptions{}, dnsUnlimited, e.newID)
 		if err != nil {
@@ -108,7 +114,7 @@ func (s *DNS) ImportDnsRecords(ctx context.Context, req *breakwaterv1.ImportDnsR
 				return nil, err
 			}
 		}
-		out.Version = e.version()
+		out.Version, out.Etag = e.version(), e.etag()
 		return out, nil
 	})
 }

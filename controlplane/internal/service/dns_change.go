@@ -64,6 +64,15 @@ func dnsChange[R proto.Message](ctx context.Context, s *DNS, parent string, fn f
 	})
 }
 
+// meets fails unless the zone still has the etag that If-Match names. A change that makes
+// records, or changes several, has no one record whose etag that could be.
+func (e *dnsEdit) meets() error {
+	return siteMeets(e.tx, "", e.etag(), e.name.SiteName()+"/dnsRecords")
+}
+
+// etag is the zone's.
+func (e *dnsEdit) etag() string { return dnsZoneEtag(e.rec, e.zone) }
+
 // newID makes the ID of a record.
 func (e *dnsEdit) newID() string { return e.base.NewID(e.tx.Now()) }
 
@@ -73,7 +82,7 @@ func (e *dnsEdit) updated(id, etag string, in *breakwaterv1.DnsRecord, mask *fie
 	if !ok {
 		return nil, rpcerr.NotFound(dnsName(e.name, id))
 	}
-	if etag != "" && etag != dnsEtag(stored) {
+	if !siteTagMeets(etag, dnsEtag(stored)) {
 		return nil, rpcerr.EtagMismatch(dnsName(e.name, id))
 	}
 	r, _ := proto.Clone(stored).(*breakwaterv1.DnsRecord)
@@ -134,6 +143,9 @@ func (e *dnsEdit) version() int64 { return e.rec.GetSite().GetVersion() }
 // CreateDnsRecord implements DnsService.
 func (s *DNS) CreateDnsRecord(ctx context.Context, req *breakwaterv1.CreateDnsRecordRequest) (*breakwaterv1.DnsRecord, error) {
 	return dnsChange(ctx, s, req.GetParent(), func(e *dnsEdit) (*breakwaterv1.DnsRecord, error) {
+		if err := e.meets(); err != nil {
+			return nil, err
+		}
 		batch := zone.Batch{Creates: []zone.Record{dnsPlain(req.GetDnsRecord())}}
 		after, applied, err := dnsZone(e.name.Site, e.zone).Apply(batch, dnsUnlimited, e.newID)
 		if err != nil {

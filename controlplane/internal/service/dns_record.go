@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
@@ -52,6 +53,12 @@ func dnsEtag(r *breakwaterv1.DnsRecord) string {
 	covered := dnsFrom(dnsPlain(r))
 	covered.Labels = r.GetLabels()
 	return resource.Etag(covered)
+}
+
+// dnsZoneEtag covers a whole zone. A site that is added again counts its zone's generations
+// anew, but has another uid.
+func dnsZoneEtag(rec *storev1.SiteRecord, z *sitestate.Zone) string {
+	return resource.Etag(&storev1.ZoneRecord{Generation: z.Generation}, &breakwaterv1.Site{Uid: rec.GetSite().GetUid()})
 }
 
 // dnsError turns the refusal of a batch into the API's error. Fields are as in a batch; with
