@@ -2,6 +2,7 @@ package billing
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -180,8 +181,11 @@ func TestRequiresAction(t *testing.T) {
 			s.settle()
 			sub := s.on("a.test", before, "business")
 			if sub.GetState() != breakwaterv1.Subscription_REQUIRES_ACTION || sub.GetPendingAction().GetUrl() == "" ||
-				sub.GetPendingAction().GetClientSecret() == "" || s.sites["a.test"].Plan != before {
+				s.sites["a.test"].Plan != before {
 				t.Fatalf("%v", sub)
+			}
+			if secret, err := s.engine.ActionSecret(s.ctx(), s.record); err != nil || secret != tillSecret || strings.Contains(s.record.String(), secret) {
+				t.Fatalf("the secret %q, %v: %v", secret, err, s.record)
 			}
 			if err := s.change("b.test", "pro"); !errors.Is(err, ErrChangeInProgress) {
 				t.Errorf("another change: %v", err)

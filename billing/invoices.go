@@ -1,6 +1,10 @@
 package billing
 
-import "context"
+import (
+	"context"
+
+	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
+)
 
 // Invoices returns an account's invoices, newest first, after one of them or from the first,
 // at most limit (1 to 100). more says that others follow. It asks the payment provider.
@@ -35,6 +39,20 @@ func (e *Engine) Invoice(ctx context.Context, account, id string) (*Invoice, err
 		return nil, ErrNotFound
 	}
 	return invoice, nil
+}
+
+// ActionSecret is the client secret of the payment that waits for the customer in an account's
+// record; empty where none does. It is in no record: it asks the payment provider.
+func (e *Engine) ActionSecret(ctx context.Context, rec *storev1.BillingRecord) (string, error) {
+	m := rec.GetMove()
+	if m.GetInvoice() == "" || m.GetActionUrl() == "" {
+		return "", nil
+	}
+	invoice, err := e.provider.Invoice(ctx, m.GetInvoice())
+	if err != nil || invoice.Action == nil {
+		return "", err
+	}
+	return invoice.Action.ClientSecret, nil
 }
 
 // Checkout makes a page where the customer enters the card that is charged from then on. key

@@ -64,11 +64,11 @@ func (r *rules) observeFirst(tx Tx, sub *Subscription) error {
 // declined and is taken back.
 func (r *rules) awaitPayment(tx Tx, invoice *Invoice) {
 	m := tx.Record().GetMove()
-	m.ActionUrl, m.ActionSecret = "", ""
+	m.ActionUrl = ""
 	switch {
 	case invoice == nil || invoice.State != breakwaterv1.Invoice_OPEN || m.GetAbandon():
 	case invoice.Action != nil:
-		m.ActionUrl, m.ActionSecret = invoice.Action.URL, invoice.Action.ClientSecret
+		m.ActionUrl = invoice.Action.URL
 		m.Failure = ""
 	case m.GetFailure() != "":
 		failure := m.GetFailure()

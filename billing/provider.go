@@ -279,7 +279,10 @@ type Invoice struct {
 
 // Action is what a customer must do for a payment to go through.
 type Action struct {
-	URL, ClientSecret string
+	// URL is a page where it is done.
+	URL string
+	// ClientSecret lets a page of one's own do it, and so whoever has it.
+	ClientSecret string
 }
 
 // InvoiceLine is one line of an invoice.

@@ -7,8 +7,8 @@ import (
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 )
 
-// Subscription shows what a site pays for: all but name, version and etag. It is a function of
-// what it is given.
+// Subscription shows what a site pays for: all but name, version and etag, and the client secret of
+// a payment that waits ([Engine.ActionSecret]). It is a function of what it is given.
 func (e *Engine) Subscription(rec *storev1.BillingRecord, domain string, site SiteState) *breakwaterv1.Subscription {
 	s := e.rules.site(rec, domain)
 	paid := e.rules.plans.price(s.GetPlan()) > 0
@@ -38,11 +38,9 @@ func (e *Engine) Subscription(rec *storev1.BillingRecord, domain string, site Si
 	if m := rec.GetMove(); m.GetSite() == domain && m != nil {
 		sub.PendingPlan = m.GetTo()
 		sub.State = breakwaterv1.Subscription_UPGRADING
-		if !m.GetAbandon() && (m.GetActionUrl() != "" || m.GetActionSecret() != "") {
+		if !m.GetAbandon() && m.GetActionUrl() != "" {
 			sub.State = breakwaterv1.Subscription_REQUIRES_ACTION
-			sub.PendingAction = &breakwaterv1.Subscription_PendingAction{
-				Url: m.GetActionUrl(), ClientSecret: m.GetActionSecret(),
-			}
+			sub.PendingAction = &breakwaterv1.Subscription_PendingAction{Url: m.GetActionUrl()}
 		}
 	}
 	return sub

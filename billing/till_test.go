@@ -41,6 +41,8 @@ type till struct {
 	renewed func(billed Quantities)
 }
 
+const tillSecret = "a client's secret"
+
 type tillSub struct {
 	Subscription
 	anchor  time.Time
@@ -209,7 +211,7 @@ func (p *till) attempt(s *tillSub, i *Invoice) {
 		p.paid(s, i)
 		return
 	case p.card == "action":
-		i.Action = &Action{URL: "https://pay.test/" + i.ID, ClientSecret: "secret"}
+		i.Action = &Action{URL: "https://pay.test/" + i.ID, ClientSecret: tillSecret}
 	default:
 		i.Failure = "Your card was declined."
 	}

@@ -31,6 +31,7 @@ type BillingEngine interface {
 	Ask(tx billing.Tx, needCustomer bool) error
 	Preview(ctx context.Context, account, site, plan string) (*billing.Quote, error)
 	Subscription(rec *storev1.BillingRecord, domain string, site billing.SiteState) *breakwaterv1.Subscription
+	ActionSecret(ctx context.Context, rec *storev1.BillingRecord) (string, error)
 	Billing(rec *storev1.BillingRecord) *breakwaterv1.Billing
 	Invoices(ctx context.Context, account, after string, limit int) ([]*billing.Invoice, bool, error)
 	Invoice(ctx context.Context, account, id string) (*billing.Invoice, error)

@@ -7,6 +7,7 @@ import (
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/billing"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/entitle"
@@ -63,7 +64,24 @@ func (s *Subscriptions) read(ctx context.Context, name resource.Name) (*breakwat
 	if err != nil {
 		return nil, err
 	}
-	return s.subscriptionOf(name, rec, site), nil
+	out := s.subscriptionOf(name, rec, site)
+	if action := out.GetPendingAction(); action != nil {
+		action.ClientSecret = s.actionSecret(ctx, name, rec)
+	}
+	return out, nil
+}
+
+// actionSecret is what confirms a payment, for who may make one. The page does without it, so it is
+// left out while the payment provider does not answer.
+func (s *Subscriptions) actionSecret(ctx context.Context, name resource.Name, rec *storev1.BillingRecord) string {
+	if authz.Require(call.From(ctx).Principal, "subscription.change", name) != nil {
+		return ""
+	}
+	secret, err := s.cfg.Engine.ActionSecret(ctx, rec)
+	if err != nil {
+		return ""
+	}
+	return secret
 }
 
 // subscriptionChange is a decision about one site's subscription.
@@ -91,7 +109,7 @@ func (s *Subscriptions) change(ctx context.Context, c subscriptionChange) (*brea
 	// This also holds for the kept answer of an earlier call: it is of the moment when the
 	// payment began, and who repeats a call wants to know what came of it.
 	s.cfg.await(ctx, name.Account, func(rec *storev1.BillingRecord) bool {
-		return rec.GetMove().GetSite() != name.Site || rec.GetMove().GetActionUrl() != "" || rec.GetMove().GetActionSecret() != ""
+		return rec.GetMove().GetSite() != name.Site || rec.GetMove().GetActionUrl() != ""
 	})
 	now, err := s.read(ctx, name)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/billing"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
@@ -221,6 +222,16 @@ func TestPaymentWaits(t *testing.T) {
 	s := w.mustChange("pro")
 	if s.GetState() != breakwaterv1.Subscription_REQUIRES_ACTION || s.GetPendingAction().GetUrl() == "" || s.GetPlan() != "free" {
 		t.Fatalf("%v", s)
+	}
+	// The secret is for who may pay.
+	for permission, want := range map[string]bool{"subscription.get": false, "subscription.*": true} {
+		info := call.From(w.as("GetSubscription"))
+		info.Principal.Grants = []authn.Grant{{Account: "acme", Permissions: []string{permission}}}
+		got, err := w.subscriptions.GetSubscription(call.With(t.Context(), info), &breakwaterv1.GetSubscriptionRequest{Name: shopSubscription})
+		action := got.GetPendingAction()
+		if err != nil || action.GetUrl() == "" || (action.GetClientSecret() != "") != want || got.GetEtag() != s.GetEtag() {
+			t.Errorf("%s: %v, %v", permission, got, err)
+		}
 	}
 	if _, err := w.subscriptions.CancelSubscription(w.as("CancelSubscription"), &breakwaterv1.CancelSubscriptionRequest{Name: shopSubscription}); err != nil {
 		t.Fatal(err)
