@@ -9,9 +9,10 @@
 // # What opens an incident
 //
 //	topic    opened by                                          over when
-//	channel  an abandoned release that hurt a data center       nothing is looked for, nothing
-//	channel  quarantines that concern more than one account     recovers, and every eligible
-//	                                                            data center serves a live release
+//	channel  an abandoned release that hurt a data center,      nothing is looked for, nothing
+//	         or that had passed its first wave                  recovers, and every eligible
+//	channel  quarantines of ten minutes that concern more       data center serves a live release
+//	         than one account
 //	fleet    a data center that does not report for 10 s        all report again, or are drained
 //	none     an operator                                        an operator says so
 //

@@ -1,6 +1,8 @@
 package incident
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/breakwater-cdn/breakwater/sdk/edge/wire"
@@ -21,9 +23,9 @@ type Facts struct {
 // Channel is how one channel does.
 type Channel struct {
 	Channel wire.Channel
-	// Harm are the releases that hurt and were not told of yet, oldest first.
+	// Harm are the releases that were taken back and were not told of yet, oldest first.
 	Harm []Harm
-	// Quarantines are the documents that are held, and not told of yet.
+	// Quarantines are the documents that are held. They need not be news.
 	Quarantines []Quarantine
 	// Searching says that the changes at fault are looked for, Exhausted that the search
 	// gave up with Suspects changes left.
@@ -41,9 +43,13 @@ func (c *Channel) well() bool {
 	return !c.Searching && !c.Exhausted && !c.Recovering && c.Behind == 0 && c.Eligible > 0
 }
 
-// Harm is an abandoned release that hurt.
+// Harm is an abandoned release that hurt, or that was abandoned after its first wave.
 type Harm struct {
-	Release     int64
+	Release int64
+	// Unhurt says that nobody was seen to be hurt: an operator took it back, or a server of a
+	// later wave refused it.
+	Unhurt bool
+	// DataCenters are those that were hurt or, with Unhurt, had the release.
 	DataCenters []string
 	// Parent is what it stood on, and Reason why it was abandoned. They only tell what was
 	// abandoned together: a reason may quote documents. Last is the newest of the releases
@@ -59,11 +65,24 @@ type Harm struct {
 
 // Quarantine is a document that is held at its good version.
 type Quarantine struct {
-	// Key is the same as long as the quarantine lasts.
-	Key string
-	// Release is the one that brought it.
-	Release int64
+	// Document is the same for every quarantine of a document.
+	Document string
+	// Created is when it began.
+	Created time.Time
 	// Accounts are whose document it is; Everyone says that it is the platform's.
 	Accounts []string
 	Everyone bool
+	// Sites has the digest of the document's site, if any.
+	Sites []uint64
+}
+
+// key tells quarantines of one document apart, too.
+func (q *Quarantine) key() string {
+	return q.Document + "@" + strconv.FormatInt(q.Created.UnixMilli(), 10)
+}
+
+// documentOf is the document of a quarantine's key.
+func documentOf(key string) string {
+	document, _, _ := strings.Cut(key, "@")
+	return document
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -145,7 +144,8 @@ func (o *observation) serving(c wire.Channel, rec *storev1.RolloutRecord) (eligi
 	return eligible, behind
 }
 
-// harm finds the releases that hurt and finished after the cursor.
+// harm finds the releases that were taken back after the cursor, but for those of which only
+// the first wave knew, and nobody was hurt: they are their owners' business.
 func (o *observation) harm(c wire.Channel) ([]Harm, error) {
 	var out []Harm
 	prefix := ledger.HistoryPrefix(c)
@@ -159,13 +159,24 @@ func (o *observation) harm(c wire.Channel) ([]Harm, error) {
 			failed = fmt.Errorf("incident: record %s: %w", kv.Key, err)
 			return false
 		}
-		if p.GetState() != storev1.ReleaseProgress_ABANDONED || len(p.GetHurtDataCenters()) == 0 {
+		if p.GetState() != storev1.ReleaseProgress_ABANDONED {
 			return true
 		}
 		h := Harm{
 			Release: p.GetNumber(), DataCenters: p.GetHurtDataCenters(), Changes: int(p.GetChanges()), Reason: p.GetReason(),
 			Parent: p.GetParent(),
 			Trial:  p.GetCause() == edgev1.Manifest_TRIAL,
+		}
+		if len(h.DataCenters) == 0 {
+			h.Unhurt, h.DataCenters = true, reached(p)
+			taken, err := o.withItsParent(c, p)
+			if err != nil {
+				failed = err
+				return false
+			}
+			if taken || len(h.DataCenters) == 0 {
+				return true
+			}
 		}
 		documents, err := o.documents(c, p.GetNumber())
 		if err != nil && !errors.Is(err, registry.ErrNotFound) {
@@ -177,6 +188,33 @@ func (o *observation) harm(c wire.Channel) ([]Harm, error) {
 		return true
 	})
 	return out, failed
+}
+
+// reached is the data centers that a release entered, if it passed its first wave.
+func reached(p *storev1.ReleaseProgress) []string {
+	var out []string
+	for i, w := range p.GetWaves() {
+		if i == 0 && w.GetPassTime() == nil {
+			return nil
+		}
+		if w.GetEnterTime() != nil {
+			out = append(out, w.GetDataCenters()...)
+		}
+	}
+	return slices.Sorted(slices.Values(out))
+}
+
+// withItsParent says whether a release was only abandoned because the one it stood on was.
+func (o *observation) withItsParent(c wire.Channel, p *storev1.ReleaseProgress) (bool, error) {
+	kv, ok := o.view.Get(ledger.HistoryKey(c, p.GetParent()))
+	if !ok {
+		return false, nil
+	}
+	parent := &storev1.ReleaseProgress{}
+	if err := proto.Unmarshal(kv.Value, parent); err != nil {
+		return false, fmt.Errorf("incident: record %s: %w", kv.Key, err)
+	}
+	return parent.GetState() == storev1.ReleaseProgress_ABANDONED, nil
 }
 
 // sitesOf returns a digest for each site that documents belong to.
@@ -199,8 +237,8 @@ func platformDocument(kind string) bool {
 	return c == wire.Platform
 }
 
-// quarantines returns those that changed after the cursor, by channel. One that is being
-// tried again is not held.
+// quarantines returns those of the channels where one changed after the cursor. One that is
+// being tried again is not held.
 func (o *observation) quarantines() (map[wire.Channel][]Quarantine, error) {
 	out := map[wire.Channel][]Quarantine{}
 	changed := map[wire.Channel]bool{}
@@ -211,8 +249,8 @@ func (o *observation) quarantines() (map[wire.Channel][]Quarantine, error) {
 		c := wire.Channel(q.GetChannel())
 		changed[c] = changed[c] || kv.ModRevision > o.after
 		fact := Quarantine{
-			Key:     id + "@" + strconv.FormatInt(q.GetCreateTime().AsTime().UnixMilli(), 10),
-			Release: q.GetRelease(), Everyone: platformDocument(q.GetKind()),
+			Document: id, Created: q.GetCreateTime().AsTime(), Everyone: platformDocument(q.GetKind()),
+			Sites: sitesOf([]wire.DocumentID{{Kind: q.GetKind(), ID: q.GetId()}}),
 		}
 		if !fact.Everyone {
 			fact.Accounts = o.owners(q.GetId())

@@ -119,16 +119,7 @@ func (s *step) channel(c *Channel) {
 	topic := string(c.Channel)
 	rec := s.open(topic)
 	for _, h := range together(c.Harm) {
-		if rec == nil {
-			rec = s.start(topic, breakwaterv1.Incident_HARMFUL_RELEASE)
-			rec.Incident.Channel = topic
-			s.line(rec, breakwaterv1.Incident_Entry_DETECTED, textDetected(c, h))
-		}
-		addSites(rec, h.Sites)
-		addDataCenters(rec.GetIncident(), h.DataCenters)
-		s.line(rec, breakwaterv1.Incident_Entry_ROLLED_BACK, textRolledBack(h))
-		rec.LastHarmTime = s.now
-		rec.Incident.Title = titleHarm(rec.GetIncident())
+		rec = s.takenBack(c, rec, h)
 	}
 	s.quarantines(c, &rec)
 	if rec == nil {
@@ -151,82 +142,6 @@ func (s *step) channel(c *Channel) {
 	if c.well() && s.calm(rec) {
 		s.resolve(rec, textRecovered(rec.GetIncident(), c))
 	}
-}
-
-// together makes one of releases that stood on each other and were taken back for one reason,
-// as all that did not soak are.
-func together(harm []Harm) []Harm {
-	var out []Harm
-	for _, h := range harm {
-		if n := len(out); n > 0 && h.Parent == out[n-1].Last && h.Reason == out[n-1].Reason {
-			last := &out[n-1]
-			last.Last = h.Release
-			last.Changes += h.Changes
-			last.Sites = slices.Compact(slices.Sorted(slices.Values(slices.Concat(last.Sites, h.Sites))))
-			last.DataCenters = slices.Compact(slices.Sorted(slices.Values(slices.Concat(last.DataCenters, h.DataCenters))))
-			continue
-		}
-		h.Last = h.Release
-		out = append(out, h)
-	}
-	return out
-}
-
-// quarantines counts the documents that were isolated. Those of one account are told only
-// where an incident is open: they are their owner's business.
-func (s *step) quarantines(c *Channel, to **storev1.IncidentRecord) {
-	fresh := slices.DeleteFunc(slices.Clone(c.Quarantines), func(q Quarantine) bool { return s.told(q.Key) })
-	if len(fresh) == 0 {
-		return
-	}
-	rec := *to
-	if rec == nil {
-		if !several(c.Quarantines) {
-			return
-		}
-		rec = s.start(string(c.Channel), breakwaterv1.Incident_QUARANTINE)
-		rec.Incident.Channel = string(c.Channel)
-		rec.Incident.Title = titleQuarantine(c)
-	}
-	for _, q := range fresh {
-		if len(rec.GetQuarantines()) < maxQuarantines {
-			rec.Quarantines = append(rec.Quarantines, q.Key)
-		}
-	}
-	rec.Incident.QuarantinedDocuments += int32(len(fresh))
-	rec.LastHarmTime = s.now
-	s.line(rec, breakwaterv1.Incident_Entry_QUARANTINED, textQuarantined(len(fresh)))
-	*to = rec
-}
-
-// told says whether a kept incident counted a quarantine.
-func (s *step) told(key string) bool {
-	has := func(rec *storev1.IncidentRecord) bool { return slices.Contains(rec.GetQuarantines(), key) }
-	for _, rec := range s.touched {
-		if has(rec) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(s.kept, has)
-}
-
-// several says whether quarantines that one release brought concern more than one account.
-func several(quarantines []Quarantine) bool {
-	accounts := map[int64][]string{}
-	for _, q := range quarantines {
-		if q.Everyone {
-			return true
-		}
-		for _, a := range q.Accounts {
-			if !slices.Contains(accounts[q.Release], a) {
-				accounts[q.Release] = append(accounts[q.Release], a)
-			}
-		}
-		if len(accounts[q.Release]) > 1 {
-			return true
-		}
-	}
-	return false
 }
 
 // fleet tells which data centers are lost and back.

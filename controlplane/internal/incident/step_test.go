@@ -125,7 +125,10 @@ func TestHarmfulRelease(t *testing.T) {
 	if in = s.last(); kinds(in) != "DETECTED ROLLED_BACK SEARCHING ROLLED_BACK" || in.GetAffectedSites() != 3 {
 		t.Fatalf("%s, %d sites", kinds(in), in.GetAffectedSites())
 	}
-	isolated := func(c *Channel) { c.Quarantines = []Quarantine{{Key: "a", Accounts: []string{"acme"}, Release: 8}} }
+	created := s.now
+	isolated := func(c *Channel) {
+		c.Quarantines = []Quarantine{{Document: "a", Created: created, Accounts: []string{"acme"}}}
+	}
 	s.step(routine(isolated))
 	for range 9 {
 		s.step(routine(isolated))
@@ -177,27 +180,77 @@ func TestWhatKeepsAnIncidentOpen(t *testing.T) {
 }
 
 func TestQuarantinesThatConcernSeveral(t *testing.T) {
+	began := newStory(t).now
+	held := func(document, account string, ago time.Duration) Quarantine {
+		return Quarantine{Document: document, Created: began.Add(-ago), Accounts: []string{account}, Sites: []uint64{uint64(document[0])}}
+	}
 	for name, test := range map[string]struct {
 		quarantines []Quarantine
-		want        bool
+		want        int // so many documents are told
 	}{
-		"one account": {[]Quarantine{{Key: "a", Release: 7, Accounts: []string{"acme"}}, {Key: "b", Release: 7, Accounts: []string{"acme"}}}, false},
-		"two accounts in two releases": {[]Quarantine{
-			{Key: "a", Release: 7, Accounts: []string{"acme"}}, {Key: "b", Release: 8, Accounts: []string{"bolt"}},
-		}, false},
-		"two accounts": {[]Quarantine{{Key: "a", Release: 7, Accounts: []string{"acme"}}, {Key: "b", Release: 7, Accounts: []string{"bolt"}}}, true},
-		"the platform": {[]Quarantine{{Key: "a", Release: 7, Everyone: true}}, true},
+		"one account":           {[]Quarantine{held("a", "acme", 0), held("b", "acme", 0)}, 0},
+		"two accounts":          {[]Quarantine{held("a", "acme", 0), held("b", "bolt", 0)}, 2},
+		"two, some time apart":  {[]Quarantine{held("a", "acme", recent), held("b", "bolt", 0)}, 2},
+		"two, a long time":      {[]Quarantine{held("a", "acme", recent+time.Second), held("b", "bolt", 0)}, 0},
+		"two, and an old one":   {[]Quarantine{held("a", "acme", 0), held("b", "bolt", 0), held("c", "core", time.Hour)}, 2},
+		"one document again":    {[]Quarantine{held("a", "acme", 0), held("a", "acme", time.Second), held("b", "bolt", 0)}, 2},
+		"an account and itself": {[]Quarantine{held("a", "acme", 0), held("a", "acme", time.Second)}, 0},
+		"the platform":          {[]Quarantine{{Document: "a", Created: began, Everyone: true}}, 1},
 	} {
 		s := newStory(t)
 		for range 30 {
 			s.step(routine(func(c *Channel) { c.Quarantines = test.quarantines }))
 		}
-		if got := len(s.kept) == 1; got != test.want {
+		if got := len(s.kept) == 1; got != (test.want > 0) {
 			t.Errorf("%s: %v", name, s.kept)
+			continue
 		}
-		if test.want && (kinds(s.last()) != "QUARANTINED RECOVERED" || int(s.last().GetQuarantinedDocuments()) != len(test.quarantines)) {
+		if test.want > 0 && (kinds(s.last()) != "QUARANTINED RECOVERED" || int(s.last().GetQuarantinedDocuments()) != test.want) {
 			t.Errorf("%s: %v", name, s.last())
 		}
+		if name == "two accounts" && s.last().GetAffectedSites() != 2 {
+			t.Errorf("%d sites", s.last().GetAffectedSites())
+		}
+	}
+}
+
+// One after the other, as refusals come: the second account's opens the incident, and tells
+// of the first one's too.
+func TestQuarantinesOneAfterTheOther(t *testing.T) {
+	s := newStory(t)
+	var held []Quarantine
+	for i := range 20 {
+		held = append(held, Quarantine{Document: fmt.Sprintf("site-%d", i), Created: s.now, Accounts: []string{[]string{"acme", "bolt"}[i/10]}})
+		s.step(routine(func(c *Channel) { c.Quarantines = held }))
+		if got := len(s.kept); got != i/10 {
+			t.Fatalf("%d incidents after %d quarantines", got, i+1)
+		}
+	}
+	if in := s.last(); in.GetQuarantinedDocuments() != 20 || in.GetCause() != breakwaterv1.Incident_QUARANTINE {
+		t.Errorf("got %v", in)
+	}
+}
+
+// A release that was taken back after its first wave is told, though nobody was hurt; what
+// hurts meanwhile is worse.
+func TestRollbackWithoutHarm(t *testing.T) {
+	s := newStory(t)
+	s.step(routine(func(c *Channel) {
+		c.Harm = []Harm{{Release: 7, Unhurt: true, DataCenters: []string{"LHR", "SJC"}, Changes: 1, Sites: []uint64{1}}}
+	}))
+	in := s.last()
+	if in.GetCause() != breakwaterv1.Incident_ROLLBACK || kinds(in) != "ROLLED_BACK" || in.GetAffectedSites() != 1 ||
+		in.GetTitle() != "A release of the routine channel was taken back from LHR, SJC" {
+		t.Fatalf("got %v", in)
+	}
+	s.step(routine(func(c *Channel) { c.Harm = []Harm{{Release: 9, DataCenters: []string{"NRT"}}} }))
+	if in = s.last(); in.GetCause() != breakwaterv1.Incident_HARMFUL_RELEASE || kinds(in) != "ROLLED_BACK DETECTED ROLLED_BACK" ||
+		in.GetTitle() != "A release of the routine channel hurt NRT and was taken back" {
+		t.Fatalf("got %v", in)
+	}
+	s.step(routine(func(c *Channel) { c.Harm = []Harm{{Release: 10, Unhurt: true, DataCenters: []string{"SJC"}}} }))
+	if in = s.last(); fmt.Sprint(in.GetDataCenters()) != "[NRT]" || len(s.kept) != 1 {
+		t.Errorf("got %v", in)
 	}
 }
 

@@ -79,7 +79,10 @@ func textAllBack(in *breakwaterv1.Incident, now *timestamppb.Timestamp) string {
 	return fmt.Sprintf("All of them are back, after %v.", lasted)
 }
 
-func titleHarm(in *breakwaterv1.Incident) string {
+func titleTakenBack(in *breakwaterv1.Incident, h Harm) string {
+	if h.Unhurt {
+		return fmt.Sprintf("A release of the %s channel was taken back from %s", in.GetChannel(), places(in.GetDataCenters()))
+	}
 	return fmt.Sprintf("A release of the %s channel hurt %s and was taken back", in.GetChannel(), places(in.GetDataCenters()))
 }
 

@@ -174,6 +174,46 @@ func TestTrackerTellsOnce(t *testing.T) {
 	}
 }
 
+// What an operator takes back after its first wave is told, with where it was; what stood on
+// it is not told again, nor what only the first wave met.
+func TestTrackerOfRollbacks(t *testing.T) {
+	w := newWorld(t)
+	abandoned := func(n, parent int64, passed bool) {
+		first := &storev1.ReleaseProgress_Wave{DataCenters: []string{"SJC"}, EnterTime: timestamppb.Now()}
+		second := &storev1.ReleaseProgress_Wave{DataCenters: []string{"LHR"}}
+		if passed {
+			first.PassTime, second.EnterTime = timestamppb.Now(), timestamppb.Now()
+		}
+		w.put(ledger.HistoryKey(wire.Routine, n), &storev1.ReleaseProgress{
+			Number: n, Parent: parent, State: storev1.ReleaseProgress_ABANDONED, Reason: "shop.test complained", Changes: 1,
+			Waves: []*storev1.ReleaseProgress_Wave{first, second, {DataCenters: []string{"NRT"}}},
+		})
+	}
+	abandoned(6, 5, false)
+	w.look()
+	if len(w.kept()) != 0 {
+		t.Fatalf("only the first wave met it: %v", w.kept())
+	}
+	abandoned(7, 5, true)
+	abandoned(8, 7, true)
+	w.look()
+	kept := w.kept()
+	if len(kept) != 1 {
+		t.Fatalf("got %v", kept)
+	}
+	in := kept[0].GetIncident()
+	if in.GetCause() != breakwaterv1.Incident_ROLLBACK || kinds(in) != "ROLLED_BACK" || strings.Join(in.GetDataCenters(), " ") != "LHR SJC" ||
+		strings.Contains(in.String(), "shop") {
+		t.Fatalf("got %v", in)
+	}
+	w.clock.Advance(quiet)
+	w.heartbeat("SJC", "LHR")
+	w.look()
+	if got := w.kept()[0].GetIncident(); got.GetState() != breakwaterv1.Incident_RESOLVED {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestTrackerFailures(t *testing.T) {
 	w := newWorld(t)
 	w.harm(7)
