@@ -26,6 +26,9 @@ const (
 	// MetadataForwardedFor is the HTTP request's X-Forwarded-For, its values joined by
 	// commas. Reserved.
 	MetadataForwardedFor = "x-forwarded-for"
+	// MetadataAdmitted is `true` where the gateway counted the call and has a place for it to
+	// run, so that neither is done twice. Reserved.
+	MetadataAdmitted = "breakwater-gateway-admitted"
 )
 
 // The keys of the header metadata that responses carry. The gateway makes HTTP headers of

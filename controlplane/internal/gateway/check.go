@@ -15,8 +15,13 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
 
-// maxViolations bounds how much of what is wrong is looked for.
-const maxViolations = 100
+const (
+	// maxViolations bounds how much of what is wrong is looked for.
+	maxViolations = 100
+	// maxTokens bounds the keys, values and brackets of a body: twice what the longest list
+	// that is possible has.
+	maxTokens = 250_000
+)
 
 var emptyDescriptor = (&emptypb.Empty{}).ProtoReflect().Descriptor()
 
@@ -29,6 +34,7 @@ type checker struct {
 	dec        *json.Decoder
 	maxDepth   int
 	depth      int
+	tokens     int
 	violations []rpcerr.Violation
 	edits      []edit
 	// captured has the texts at the paths that are keys of it.
@@ -84,14 +90,21 @@ func (c *checker) edited() []byte {
 	return out.Bytes()
 }
 
+// violate notes what is wrong. The walk ends soon after the last that is noted.
 func (c *checker) violate(path, rule, format string, args ...any) {
 	if len(c.violations) < maxViolations {
 		c.violations = append(c.violations, rpcerr.Violation{Field: path, Rule: rule, Message: fmt.Sprintf(format, args...)})
 	}
 }
 
-// token returns the next token and counts the nesting.
+// token returns the next token and counts the nesting. It fails where going on is no use.
 func (c *checker) token() (json.Token, error) {
+	if len(c.violations) >= maxViolations {
+		return nil, rpcerr.Invalid(c.violations...)
+	}
+	if c.tokens++; c.tokens > maxTokens {
+		return nil, rpcerr.InvalidField("body", "max_values", "has more than %d keys and values", maxTokens)
+	}
 	tok, err := c.dec.Token()
 	if err != nil {
 		return nil, c.syntaxError(err)
@@ -232,13 +245,14 @@ func (c *checker) fillMask(md protoreflect.MessageDescriptor, present map[protor
 	c.edits = append(c.edits, edit{from: start, to: start, text: text})
 }
 
-// skip reads one value of any kind.
+// skip reads one value of any kind, which nobody decodes: only its end is looked for, and
+// how deep it goes is no matter.
 func (c *checker) skip() error {
-	tok, err := c.token()
-	if err != nil {
-		return err
+	var unread json.RawMessage
+	if err := c.dec.Decode(&unread); err != nil {
+		return c.syntaxError(err)
 	}
-	return c.rest(tok)
+	return nil
 }
 
 // rest reads on to the end of the value that begins with a token.

@@ -5,18 +5,23 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/jonboulle/clockwork"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
 
 // Defaults of [Config].
 const (
-	DefaultMaxBody       = 4 << 20
+	DefaultMaxBody       = 512 << 10
+	DefaultMaxLargeBody  = 4 << 20
 	DefaultMaxDepth      = 32
 	DefaultTimeout       = 30 * time.Second
 	DefaultStreamTimeout = 15 * time.Minute
@@ -24,16 +29,20 @@ const (
 )
 
 // Config is what a gateway needs beside its connection. The zero value serves production's
-// routes with the defaults, and leaves authentication to the API behind it.
+// routes with the defaults, and leaves it to the API behind it whom to let in.
 type Config struct {
-	// Authenticate refuses a request whose credential is bad, before it is read. It gets the
-	// gRPC method, `/package.Service/Method`, because some need none. A nil function lets
-	// the API answer, after decoding.
-	Authenticate func(r *http.Request, fullMethod string) error
+	// Admit refuses a request before it is read: who sends it, how often, and what for. It
+	// gets the gRPC method, `/package.Service/Method`, and the name of the resource as the
+	// path has it, which may be empty. The calls that follow say that they were admitted. A
+	// nil function lets the API answer, after decoding.
+	Admit func(r *http.Request, fullMethod, name string) (Ticket, error)
+	// Fixed are the handlers of paths that are no routes of the API, by the whole path.
+	Fixed map[string]Fixed
 	// Dev adds the routes below /v1/dev.
 	Dev bool
-	// MaxBody bounds a request's body, in bytes.
-	MaxBody int64
+	// MaxBody bounds a request's body, in bytes, and MaxLargeBody that of the few routes that
+	// take whole files and lists.
+	MaxBody, MaxLargeBody int64
 	// MaxDepth bounds the nesting of a request's body.
 	MaxDepth int
 	// Timeout bounds a call, and StreamTimeout a stream.
@@ -51,12 +60,28 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// Ticket is a request that was let in, or, beside an error, was not.
+type Ticket struct {
+	// Header is what the answer tells of the caller's limits, by the keys of package call.
+	Header metadata.MD
+	// Enter waits for a place to run and returns what gives it back; nil where none is
+	// needed. It is asked once the body was read, so that a client who sends slowly holds
+	// no place, and before anything is done with it.
+	Enter func(context.Context) (leave func(), err error)
+}
+
+// Fixed answers a path for the methods that it lists.
+type Fixed struct {
+	Methods []string
+	Handler http.Handler
+}
+
 func (c Config) withDefaults() Config {
-	if c.Authenticate == nil {
-		c.Authenticate = func(*http.Request, string) error { return nil }
-	}
 	if c.MaxBody <= 0 {
 		c.MaxBody = DefaultMaxBody
+	}
+	if c.MaxLargeBody <= 0 {
+		c.MaxLargeBody = max(c.MaxBody, DefaultMaxLargeBody)
 	}
 	if c.MaxDepth <= 0 {
 		c.MaxDepth = DefaultMaxDepth
@@ -88,8 +113,9 @@ type gateway struct {
 	mux    *runtime.ServeMux
 }
 
-// New returns the handler of everything below /v1. Any other path is answered as an unknown
-// route. The caller keeps the connection open for as long as the handler is used.
+// New returns the handler of everything below /v1 and of the fixed paths. Any other path is
+// answered as an unknown route. The caller keeps the connection open for as long as the
+// handler is used.
 func New(conn grpc.ClientConnInterface, cfg Config) (http.Handler, error) {
 	g := &gateway{cfg: cfg.withDefaults()}
 	var err error
@@ -117,19 +143,38 @@ func New(conn grpc.ClientConnInterface, cfg Config) (http.Handler, error) {
 
 // ServeHTTP implements http.Handler.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	fixed, isFixed := g.cfg.Fixed[r.URL.Path]
+	if isFixed && slices.Contains(fixed.Methods, r.Method) {
+		fixed.Handler.ServeHTTP(w, r)
+		return
+	}
 	w = &deadlineWriter{ResponseWriter: w, clock: g.cfg.Clock, timeout: g.cfg.WriteTimeout}
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	// Answers hold what only the caller may see, secrets among it.
 	w.Header().Set("Cache-Control", "no-store")
-
-	rt, vars, err := g.routes.find(w.Header(), r)
-	if err != nil {
-		g.writeError(w, r, err)
+	if isFixed {
+		g.writeError(w, r, methodNotAllowed(w.Header(), r, fixed.Methods))
 		return
 	}
-	if err := g.cfg.Authenticate(r, rt.fullMethod); err != nil {
+	if err := g.serve(w, r); err != nil {
 		g.writeError(w, r, err)
-		return
+	}
+}
+
+// serve makes the call that a request asks for. An error is one of the gateway's own, and
+// nothing was written; what the API answers is written by the generated code.
+func (g *gateway) serve(w http.ResponseWriter, r *http.Request) error {
+	rt, vars, err := g.routes.find(w.Header(), r)
+	if err != nil {
+		return err
+	}
+	var ticket Ticket
+	if g.cfg.Admit != nil {
+		ticket, err = g.cfg.Admit(r, rt.fullMethod, rt.resource(vars))
+		copyHeader(w.Header(), ticket.Header)
+		if err != nil {
+			return err
+		}
 	}
 	timeout := g.cfg.Timeout
 	if rt.streams {
@@ -141,27 +186,43 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		//nolint:contextcheck // The other context only ends this one earlier.
 		defer context.AfterFunc(g.cfg.Drain, cancel)()
 	}
-	req, err := g.prepare(ctx, w, r, rt, vars)
+	raw, err := readBody(w, r, g.bodyLimit(rt))
 	if err != nil {
-		g.writeError(w, r, err)
-		return
+		return err
+	}
+	state := &callState{leave: func() {}}
+	if ticket.Enter != nil {
+		leave, err := ticket.Enter(ctx)
+		if err != nil {
+			return err
+		}
+		state.leave = sync.OnceFunc(leave)
+		defer state.leave()
+	}
+	req, err := g.prepare(withCallState(ctx, state), r, rt, vars, raw)
+	if err != nil {
+		return err
 	}
 	g.mux.ServeHTTP(w, req)
+	return nil
+}
+
+func (g *gateway) bodyLimit(rt *route) int64 {
+	if rt.large {
+		return g.cfg.MaxLargeBody
+	}
+	return g.cfg.MaxBody
 }
 
 // prepare checks a request and makes of it the one that the generated code reads: without
 // headers but the credential, with the query and the body normalised.
-func (g *gateway) prepare(ctx context.Context, w http.ResponseWriter, r *http.Request, rt *route, vars map[string]string) (*http.Request, error) {
+func (g *gateway) prepare(ctx context.Context, r *http.Request, rt *route, vars map[string]string, raw []byte) (*http.Request, error) {
 	md, violations := metadataOf(r)
 	q, err := rt.checkQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, err
 	}
 	violations = append(violations, q.violations...)
-	raw, err := readBody(w, r, g.cfg.MaxBody)
-	if err != nil {
-		return nil, err
-	}
 	b, err := rt.checkBody(raw, vars, g.cfg.MaxDepth)
 	if err != nil {
 		return nil, err
@@ -174,5 +235,9 @@ func (g *gateway) prepare(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if q.validateOnly {
 		md.Set(validateOnlyKey, "true")
 	}
-	return rebuild(withCallState(ctx, &callState{metadata: md}), r, q.form, b.json), nil
+	if g.cfg.Admit != nil {
+		md.Set(call.MetadataAdmitted, "true")
+	}
+	callStateOf(ctx).metadata = md
+	return rebuild(ctx, r, q.form, b.json), nil
 }

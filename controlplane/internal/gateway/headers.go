@@ -24,10 +24,7 @@ const (
 	validateOnlyKey = call.MetadataValidateOnly
 )
 
-const (
-	maxRequestID = 128
-	maxHeader    = 255
-)
+const maxHeader = 255
 
 type requestIDKey struct{}
 
@@ -40,7 +37,7 @@ func WithRequestID(next http.Handler) http.Handler {
 			return
 		}
 		id := r.Header.Get(headerRequestID)
-		if !saneRequestID(id) {
+		if !call.SaneRequestID(id) {
 			id = rand.Text()
 		}
 		w.Header().Set(headerRequestID, id)
@@ -52,20 +49,6 @@ func WithRequestID(next http.Handler) http.Handler {
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
-}
-
-func saneRequestID(id string) bool {
-	if id == "" || len(id) > maxRequestID {
-		return false
-	}
-	for i := range len(id) {
-		c := id[i]
-		alphanumeric := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !alphanumeric && !strings.ContainsRune("-_.:/+=", rune(c)) {
-			return false
-		}
-	}
-	return true
 }
 
 // metadataOf makes the metadata of a request's headers: of those that have a meaning here,

@@ -152,16 +152,16 @@ func TestRouting(t *testing.T) {
 }
 
 func TestAuthenticationComesFirst(t *testing.T) {
-	a, h := start(t, Config{Authenticate: func(r *http.Request, fullMethod string) error {
+	a, h := start(t, Config{Admit: func(r *http.Request, fullMethod, _ string) (Ticket, error) {
 		switch {
 		case fullMethod == "/breakwater.v1.StatusService/GetStatus" && r.Header.Get("Authorization") == "":
-			return nil
+			return Ticket{}, nil
 		case r.Header.Get("Authorization") == "Bearer fault":
-			return errors.New("the cache is gone")
+			return Ticket{}, errors.New("the cache is gone")
 		case r.Header.Get("Authorization") != "Bearer good":
-			return rpcerr.Unauthenticated("no")
+			return Ticket{}, rpcerr.Unauthenticated("no")
 		}
-		return nil
+		return Ticket{}, nil
 	}})
 	for _, test := range []struct {
 		method, target, body, token string

@@ -28,6 +28,25 @@ type route struct {
 	streams bool
 	// mutates says that the method changes something and so takes validateOnly.
 	mutates bool
+	// large says that the body may be a file or a long list.
+	large bool
+}
+
+// largeBodies are the methods that take files and lists of thousands of entries.
+var largeBodies = []string{
+	"/breakwater.v1.DnsService/ImportDnsRecords",
+	"/breakwater.v1.DnsService/BatchDnsRecords",
+	"/breakwater.v1.SiteService/ConfigureSite",
+	"/breakwater.v1.ThreatService/UpdateThreatSettings",
+}
+
+// resource is the name of what the request is about, which the path has in its first
+// variable.
+func (rt *route) resource(vars map[string]string) string {
+	if len(rt.template.vars) == 0 {
+		return ""
+	}
+	return vars[rt.template.vars[0].field]
 }
 
 // hasBody says whether the route reads a body at all.
@@ -75,6 +94,7 @@ func newRoute(m protoreflect.MethodDescriptor, rule *annotations.HttpRule) (*rou
 		input:      m.Input(),
 		streams:    m.IsStreamingServer(),
 	}
+	rt.large = slices.Contains(largeBodies, rt.fullMethod)
 	if access, ok := proto.GetExtension(m.Options(), breakwaterv1.E_Access).(*breakwaterv1.Access); ok {
 		rt.mutates = access.GetMutates()
 	}
@@ -132,10 +152,17 @@ func (t *table) find(header http.Header, r *http.Request) (*route, map[string]st
 	if len(allowed) == 0 {
 		return nil, nil, unknownRoute(r)
 	}
+	return nil, nil, methodNotAllowed(header, r, allowed)
+}
+
+// methodNotAllowed is the error of a path that takes other methods, which it puts into the
+// header too.
+func methodNotAllowed(header http.Header, r *http.Request, allowed []string) error {
+	allowed = slices.Clone(allowed)
 	slices.Sort(allowed)
 	allow := strings.Join(slices.Compact(allowed), ", ")
 	header.Set("Allow", allow)
-	return nil, nil, rpcerr.Failed(codes.Unimplemented, rpcerr.ReasonMethodNotAllowed,
+	return rpcerr.Failed(codes.Unimplemented, rpcerr.ReasonMethodNotAllowed,
 		"%s is not possible here; possible: %s", r.Method, allow).WithMetadata("allow", allow)
 }
 

@@ -10,11 +10,13 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// callState goes with a call through the generated code: the metadata to send, and the
-// header that came back where that code would lose it.
+// callState goes with a call through the generated code: the metadata to send, the header
+// that came back where that code would lose it, and the place that the call has.
 type callState struct {
 	metadata metadata.MD
 	header   metadata.MD
+	// leave gives back the call's place to run. It may be called more than once.
+	leave func()
 }
 
 type callStateKey struct{}
@@ -27,7 +29,7 @@ func callStateOf(ctx context.Context) *callState {
 	if s, ok := ctx.Value(callStateKey{}).(*callState); ok {
 		return s
 	}
-	return &callState{}
+	return &callState{leave: func() {}}
 }
 
 // annotate tells the generated code what metadata to send. The credential is added by that

@@ -19,6 +19,13 @@ import (
 // once becomes an ordinary error, with its own status.
 type peekingConn struct{ grpc.ClientConnInterface }
 
+// Invoke implements grpc.ClientConnInterface. The call's place is free for another before
+// the answer is written: a client that reads slowly holds none.
+func (c *peekingConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	defer callStateOf(ctx).leave()
+	return c.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
+}
+
 // NewStream implements grpc.ClientConnInterface.
 func (c *peekingConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	output, err := outputOf(method)

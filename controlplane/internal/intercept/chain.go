@@ -11,7 +11,6 @@ import (
 	"github.com/jonboulle/clockwork"
 	"google.golang.org/grpc"
 
-	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
@@ -126,21 +125,6 @@ func (c *Chain) Stream() grpc.StreamServerInterceptor {
 		}
 		return handler(srv, s)
 	}
-}
-
-// Identify is steps 1 and 3 for the gateway, which decodes a body before it can call: it
-// finds out who calls by the same rules, so that a caller without a credential is refused
-// before decoding. A public method has nobody to refuse.
-func (c *Chain) Identify(ctx context.Context, fullMethod, bearer string, peer netip.Addr, onBehalfOf string) (authn.Principal, error) {
-	rule, ok := c.cfg.Table.Rule(fullMethod)
-	if !ok || rule.Scope == breakwaterv1.Access_PUBLIC || rule.Scope == breakwaterv1.Access_EDGE {
-		return authn.Principal{}, nil
-	}
-	p, err := c.cfg.Authenticator.Authenticate(ctx, bearer, peer, onBehalfOf)
-	if err == nil && p.Kind == authn.Anonymous {
-		err = errNoCredential()
-	}
-	return p, err
 }
 
 func errNoCredential() error {

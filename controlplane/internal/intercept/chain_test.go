@@ -131,13 +131,14 @@ func TestBadOptions(t *testing.T) {
 func TestRequestIDsAreMadeOrHarmless(t *testing.T) {
 	f := serve(t, nil)
 	for given, want := range map[string]string{
-		"":                      "made",
-		"abc-1.2_3:4":           "abc-1.2_3:4",
-		"a b":                   "made",
-		"a\"b":                  "made",
-		strings.Repeat("x", 65): "made",
-		strings.Repeat("x", 64): strings.Repeat("x", 64),
-		"level=ERROR":           "made",
+		"":                       "made",
+		"abc-1.2_3:4":            "abc-1.2_3:4",
+		"a b":                    "made",
+		"a\"b":                   "made",
+		"trace/1+2=":             "trace/1+2=",
+		strings.Repeat("x", 129): "made",
+		strings.Repeat("x", 128): strings.Repeat("x", 128),
+		"level=ERROR x":          "made",
 	} {
 		var pairs []string
 		if given != "" {

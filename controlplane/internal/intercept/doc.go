@@ -14,11 +14,15 @@
 // and one without a permission nothing of validity. For a stream whose resource is in its
 // first message, steps 5 to 7 run when that message is received.
 //
+// A call by REST takes steps 3 and 4 in [Chain.Admit], before its body is read, and of step
+// 5 what the name in its path decides. What is left of step 5, such as the site that a
+// grant must name to make it, is told after the faults of the JSON itself.
+//
 // # Metadata
 //
 // Package call names the keys. x-forwarded-for counts only when the immediate peer is a
 // trusted proxy. The gateway in this process calls over an in-memory connection (its peer
 // address is of the network "bufconn") and tells the address of its own peer by
-// call.MetadataPeer, which counts on that connection only: over the network anyone could
-// send it.
+// call.MetadataPeer, and by call.MetadataAdmitted that the call was counted. Both count on
+// that connection only: over the network anyone could send them.
 package intercept

@@ -125,12 +125,11 @@ func (f *fixture) Report(s grpc.BidiStreamingServer[edgev1.ReportRequest, edgev1
 	return f.saw(s.Context(), "report")
 }
 
-func serve(t *testing.T, change func(*intercept.Config)) *fixture {
+// newChain returns a chain over the fixture's services, for the known people.
+func newChain(t *testing.T, change func(*intercept.Config)) *intercept.Chain {
 	t.Helper()
-	f := &fixture{log: &safeBuffer{}}
-	file := breakwaterv1.File_breakwater_v1_accounts_proto
 	table, err := authz.NewTable(
-		file.Services().Get(0), breakwaterv1.File_breakwater_v1_audit_proto.Services().Get(0),
+		breakwaterv1.File_breakwater_v1_accounts_proto.Services().Get(0), breakwaterv1.File_breakwater_v1_audit_proto.Services().Get(0),
 		breakwaterv1.File_breakwater_v1_plans_proto.Services().Get(0), edgev1.File_breakwater_edge_v1_reports_proto.Services().Get(0),
 	)
 	if err != nil {
@@ -142,13 +141,24 @@ func serve(t *testing.T, change func(*intercept.Config)) *fixture {
 	}
 	cfg := intercept.Config{
 		Table: table, Authenticator: known, Validator: validator, Clock: clockwork.NewFakeClock(),
-		Logger:       slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger:       slog.New(slog.DiscardHandler),
 		NewRequestID: func() string { return "made" },
 	}
 	if change != nil {
 		change(&cfg)
 	}
-	chain := intercept.New(cfg)
+	return intercept.New(cfg)
+}
+
+func serve(t *testing.T, change func(*intercept.Config)) *fixture {
+	t.Helper()
+	f := &fixture{log: &safeBuffer{}}
+	chain := newChain(t, func(c *intercept.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		if change != nil {
+			change(c)
+		}
+	})
 	server := grpc.NewServer(grpc.UnaryInterceptor(chain.Unary()), grpc.StreamInterceptor(chain.Stream()))
 	breakwaterv1.RegisterAccountServiceServer(server, f)
 	breakwaterv1.RegisterAuditServiceServer(server, f)
@@ -160,6 +170,7 @@ func serve(t *testing.T, change func(*intercept.Config)) *fixture {
 		defer close(done)
 		_ = server.Serve(listener)
 	}()
+	var err error
 	f.conn, err = grpc.NewClient("passthrough:///in-memory", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/intercept"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/ratelimit"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
 
 func limited(perTenant int) func(*intercept.Config) {
@@ -105,27 +107,107 @@ func TestBusyGate(t *testing.T) {
 	}
 }
 
-func TestIdentify(t *testing.T) {
-	table, err := authz.NewTable(breakwaterv1.File_breakwater_v1_accounts_proto.Services().Get(0),
-		breakwaterv1.File_breakwater_v1_plans_proto.Services().Get(0))
+// What the gateway asks before it reads a request is what the call itself would be told.
+func TestAdmit(t *testing.T) {
+	chain := newChain(t, nil)
+	for _, tc := range []struct {
+		method, name, bearer, reason string
+	}{
+		{"AccountService/GetAccount", "accounts/acme", "", "UNAUTHENTICATED"},
+		{"AccountService/GetAccount", "accounts/acme", "who", "UNAUTHENTICATED"},
+		{"AccountService/GetAccount", "accounts/acme", "acme", ""},
+		{"AccountService/GetAccount", "accounts/beta", "acme", "PERMISSION_DENIED"},
+		{"AccountService/UpdateAccount", "accounts/acme", "reader", "PERMISSION_DENIED"},
+		{"AccountService/GetAccount", "accounts/acme", "op", ""},
+		{"AccountService/GetAccount", "accounts/!", "acme", ""}, // which the call itself refuses
+		{"AccountService/ListAccounts", "", "acme", ""},
+		{"AuditService/ExportAuditEvents", "accounts/beta", "acme", "PERMISSION_DENIED"},
+		{"PlanService/ListPlans", "", "", ""},
+		{"PlanService/ListPlans", "", "who", ""},
+	} {
+		a, err := chain.Admit(t.Context(), "/breakwater.v1."+tc.method, tc.name, bearer(tc.bearer), netip.Addr{})
+		got := ""
+		if err != nil {
+			got = reason(rpcerr.Status(err).Err())
+		}
+		if got != tc.reason || a == nil {
+			t.Errorf("%s of %s as %q: %v", tc.method, tc.name, tc.bearer, err)
+		}
+	}
+}
+
+func bearer(credential string) metadata.MD {
+	if credential == "" {
+		return nil
+	}
+	return metadata.Pairs(call.MetadataAuthorization, "Bearer "+credential)
+}
+
+// A call that comes through the gateway is counted there, and once, whatever becomes of its
+// request; guesses are counted too.
+func TestAdmittedCallsCountOnce(t *testing.T) {
+	var f *fixture
+	chain := newChain(t, func(c *intercept.Config) {
+		limited(3)(c)
+		f = serve(t, func(served *intercept.Config) { served.Limiter = c.Limiter })
+	})
+	get := "/breakwater.v1.AccountService/GetAccount"
+	for left := 2; left >= 0; left-- {
+		a, err := chain.Admit(t.Context(), get, "accounts/acme", bearer("acme"), netip.Addr{})
+		if err != nil || a.Header.Get(call.MetadataRateRemaining)[0] != strconv.Itoa(left) {
+			t.Fatalf("%v, header %v", err, a.Header)
+		}
+		var header metadata.MD
+		_, err = f.accounts().GetAccount(as(t, "acme", call.MetadataAdmitted, "true"),
+			&breakwaterv1.GetAccountRequest{Name: "accounts/acme"}, grpc.Header(&header))
+		if err != nil || len(header.Get(call.MetadataRateLimit)) != 0 {
+			t.Errorf("what was admitted: %v, header %v", err, header)
+		}
+	}
+	a, err := chain.Admit(t.Context(), get, "accounts/acme", bearer("person"), netip.Addr{})
+	if reason(rpcerr.Status(err).Err()) != "RATE_LIMITED" || len(a.Header.Get(call.MetadataRetryAfter)) != 1 {
+		t.Errorf("above the limit: %v, header %v", err, a.Header)
+	}
+	guesser := netip.MustParseAddr("192.0.2.9")
+	for n := range 4 {
+		_, err := chain.Admit(t.Context(), get, "accounts/acme", bearer("who"), guesser)
+		want := "UNAUTHENTICATED"
+		if n == 3 {
+			want = "RATE_LIMITED"
+		}
+		if got := reason(rpcerr.Status(err).Err()); got != want {
+			t.Errorf("guess %d: %v", n, err)
+		}
+	}
+}
+
+func TestAdmissionEntersItsGate(t *testing.T) {
+	calls, streams := &countingGate{}, &countingGate{}
+	chain := newChain(t, func(c *intercept.Config) { c.Gate, c.Streams = calls, streams })
+	for method, gate := range map[string]*countingGate{"AccountService/GetAccount": calls, "AuditService/ExportAuditEvents": streams} {
+		a, err := chain.Admit(t.Context(), "/breakwater.v1."+method, "accounts/acme", bearer("acme"), netip.Addr{})
+		if err != nil || gate.entered != "" {
+			t.Fatalf("%s: %v, entered %q before its time", method, err, gate.entered)
+		}
+		if _, err := a.Enter(t.Context()); err != nil || gate.entered != "acme" {
+			t.Errorf("%s: %v, entered %q", method, err, gate.entered)
+		}
+	}
+	chain = newChain(t, func(c *intercept.Config) { c.Gate = closedGate{} })
+	a, err := chain.Admit(t.Context(), "/breakwater.v1.AccountService/GetAccount", "accounts/acme", bearer("acme"), netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	chain := intercept.New(intercept.Config{Table: table, Authenticator: known})
-	for _, tc := range []struct {
-		method, bearer string
-		ok             bool
-	}{
-		{"/breakwater.v1.AccountService/GetAccount", "", false},
-		{"/breakwater.v1.AccountService/GetAccount", "who", false},
-		{"/breakwater.v1.AccountService/GetAccount", "acme", true},
-		{"/breakwater.v1.PlanService/ListPlans", "", true},
-		{"/breakwater.v1.PlanService/ListPlans", "who", true},
-	} {
-		if _, err := chain.Identify(t.Context(), tc.method, tc.bearer, netip.Addr{}, ""); (err == nil) != tc.ok {
-			t.Errorf("%s as %q: %v", tc.method, tc.bearer, err)
-		}
+	if _, err := a.Enter(t.Context()); reason(rpcerr.Status(err).Err()) != "RATE_LIMITED" {
+		t.Errorf("a gate without a place: %v", err)
 	}
+}
+
+type countingGate struct{ entered string }
+
+func (g *countingGate) Enter(_ context.Context, tenant string) (func(), error) {
+	g.entered = tenant
+	return func() {}, nil
 }
 
 func TestForwarded(t *testing.T) {
@@ -165,7 +247,7 @@ func TestPeerHeaderOverTheNetwork(t *testing.T) {
 	}
 	chain := intercept.New(intercept.Config{
 		Table: table, Authenticator: known, Clock: clockwork.NewFakeClock(), Logger: slog.New(slog.DiscardHandler),
-		NewRequestID: func() string { return "made" },
+		NewRequestID: func() string { return "made" }, Gate: closedGate{},
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -191,5 +273,10 @@ func TestPeerHeaderOverTheNetwork(t *testing.T) {
 		&breakwaterv1.GetAccountRequest{Name: "accounts/acme"})
 	if err != nil || f.info.Peer.String() != "127.0.0.1" {
 		t.Errorf("over TCP: %v, peer %s", err, f.info.Peer)
+	}
+	_, err = breakwaterv1.NewAccountServiceClient(conn).GetAccount(as(t, "acme", call.MetadataAdmitted, "true"),
+		&breakwaterv1.GetAccountRequest{Name: "accounts/acme"})
+	if reason(err) != "RATE_LIMITED" {
+		t.Errorf("a call over TCP that says it was admitted: %v", err)
 	}
 }

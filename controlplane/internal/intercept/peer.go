@@ -18,14 +18,15 @@ import (
 // inMemory is the network of the in-memory connection's addresses.
 const inMemory = "bufconn"
 
-// peer is the address that a call came from.
-func (c *Chain) peer(ctx context.Context, md metadata.MD) netip.Addr {
-	var addr netip.Addr
+// peer is the address that a call came from, and whether it came through the gateway of this
+// process.
+func (c *Chain) peer(ctx context.Context, md metadata.MD) (addr netip.Addr, within bool) {
 	p, ok := peer.FromContext(ctx)
 	switch {
 	case !ok:
-		return netip.Addr{}
+		return netip.Addr{}, false
 	case p.Addr.Network() == inMemory:
+		within = true
 		if v := md.Get(call.MetadataPeer); len(v) == 1 {
 			addr = parseAddr(v[0])
 		}
@@ -34,7 +35,7 @@ func (c *Chain) peer(ctx context.Context, md metadata.MD) netip.Addr {
 			addr = tcp.AddrPort().Addr().Unmap()
 		}
 	}
-	return Forwarded(addr, md.Get(call.MetadataForwardedFor), c.cfg.TrustedProxies)
+	return Forwarded(addr, md.Get(call.MetadataForwardedFor), c.cfg.TrustedProxies), within
 }
 
 // Forwarded finds the client behind trusted proxies: each of them adds the address that it

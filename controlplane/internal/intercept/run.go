@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
-	"net/netip"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +17,6 @@ import (
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
-	"github.com/breakwater-cdn/breakwater/controlplane/internal/ratelimit"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
 
@@ -31,6 +27,8 @@ type run struct {
 	md      metadata.MD
 	info    call.Info
 	started time.Time
+	// inMemory says that the gateway of this process calls.
+	inMemory bool
 	// pending are pairs of header metadata that wait for [run.flush].
 	pending []string
 }
@@ -40,7 +38,7 @@ func (c *Chain) begin(ctx context.Context, fullMethod string) *run {
 	r := &run{chain: c, md: md, started: c.cfg.Clock.Now()}
 	r.info.FullMethod = fullMethod
 	r.info.RequestID = r.requestID()
-	r.info.Peer = c.peer(ctx, md)
+	r.info.Peer, r.inMemory = c.peer(ctx, md)
 	return r
 }
 
@@ -68,20 +66,11 @@ func (r *run) first(key string) string {
 	return ""
 }
 
-const maxRequestID = 64
-
 func (r *run) requestID() string {
-	given := r.first(call.MetadataRequestID)
-	if given == "" || len(given) > maxRequestID {
-		return r.chain.cfg.NewRequestID()
+	if given := r.first(call.MetadataRequestID); call.SaneRequestID(given) {
+		return given
 	}
-	for _, c := range given {
-		if !strings.ContainsRune("-_.:", c) && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			// It goes into logs: only what can't be mistaken there.
-			return r.chain.cfg.NewRequestID()
-		}
-	}
-	return given
+	return r.chain.cfg.NewRequestID()
 }
 
 // identify finds out who calls.
@@ -131,94 +120,6 @@ func Bearer(header string) string {
 	}
 	return strings.TrimSpace(credential)
 }
-
-// operatorTenant begins the tenants that operators are, each of their own.
-const operatorTenant = "operator:"
-
-// tenant is who the call's load is attributed to; empty for nobody. An account is its ID;
-// whoever belongs to none has a name with a colon, which no account's ID has.
-func (r *run) tenant(req any) string {
-	p := r.info.Principal
-	switch p.Kind {
-	case authn.Anonymous:
-		return r.addressTenant()
-	case authn.Edge:
-		return ""
-	case authn.Operator:
-		if !r.chain.cfg.LimitOperators {
-			return ""
-		}
-		// The ID of the only operator has no colon.
-		return operatorTenant + strings.TrimPrefix(strings.TrimPrefix(p.ID, "operator"), ":")
-	case authn.Token:
-		// A token belongs to one account, also while it acts for somebody without a grant.
-		account, _, _ := strings.Cut(strings.TrimPrefix(p.ID, "accounts/"), "/")
-		return account
-	case authn.Login:
-		// The resource's account pays only where it is one of the caller's: nobody spends
-		// what is another tenant's.
-		if m, ok := req.(proto.Message); ok {
-			if account := r.rule.Account(m); account != "" {
-				if _, mine := p.GrantIn(account); mine {
-					return account
-				}
-			}
-		}
-	}
-	return p.ID
-}
-
-// addressTenant is the tenant of callers that nobody knows: their address, or for IPv6
-// their network, which is one customer's.
-func (r *run) addressTenant() string {
-	if !r.info.Peer.Is6() {
-		return "address:" + r.info.Peer.String()
-	}
-	network, err := r.info.Peer.Prefix(64)
-	if err != nil {
-		network = netip.Prefix{}
-	}
-	return "address:" + network.String()
-}
-
-// admit counts the call and waits for a place to run.
-func (r *run) admit(ctx context.Context, gate Gate, req any) (leave func(), err error) {
-	tenant := r.tenant(req)
-	if tenant == "" {
-		return func() {}, nil
-	}
-	if err := r.count(tenant); err != nil {
-		return nil, err
-	}
-	if gate == nil {
-		return func() {}, nil
-	}
-	leave, err = gate.Enter(ctx, tenant)
-	if errors.Is(err, ratelimit.ErrBusy) {
-		r.header(call.MetadataRetryAfter, "1")
-		return nil, rpcerr.RateLimited(tenant, time.Second, "too many calls at once: make fewer at the same time")
-	}
-	return leave, err
-}
-
-func (r *run) count(tenant string) error {
-	if r.chain.cfg.Limiter == nil {
-		return nil
-	}
-	d := r.chain.cfg.Limiter.Allow(tenant)
-	if d.Limit > 0 {
-		r.header(call.MetadataRateLimit, strconv.Itoa(d.Limit),
-			call.MetadataRateRemaining, strconv.Itoa(d.Remaining), call.MetadataRateReset, seconds(d.Reset))
-	}
-	if d.Allowed {
-		return nil
-	}
-	r.header(call.MetadataRetryAfter, seconds(d.RetryAfter))
-	return rpcerr.RateLimited(tenant, d.RetryAfter, "more calls than the plan allows: try again in %s s", seconds(d.RetryAfter))
-}
-
-// seconds rounds up: who waits as long as told must be let in.
-func seconds(d time.Duration) string { return strconv.Itoa(int(math.Ceil(d.Seconds()))) }
 
 // open runs the steps that need the request.
 func (r *run) open(req any) error {
