@@ -14,7 +14,8 @@
 // What a handler decides is made of:
 //
 //   - resource: names, tenant-scoped keys, etags.
-//   - domain, zone: domain names; DNS records and zone files.
+//   - domain, zone: domain names; DNS records and zone files. internet: which networks,
+//     addresses and URLs there can be on it.
 //   - catalog, expression: the apps and their settings; the match language.
 //   - entitle: what a plan allows of a site's configuration.
 //   - sitestate: a site's record as pure functions.

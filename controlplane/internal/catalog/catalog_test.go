@@ -144,7 +144,15 @@ func TestValidateSettings(t *testing.T) {
 		{"early-hints", `{"x": 1}`, []string{"settings.x unknown_field"}},
 		{"prefetch", `{}`, nil},
 		{"prefetch", `{"manifestUrl": "https://example.com/list.txt"}`, nil},
-		{"prefetch", `{"manifestUrl": "file:///etc/passwd"}`, []string{"settings.manifestUrl pattern"}},
+		{"prefetch", `{"manifestUrl": "file:///etc/passwd"}`, []string{"settings.manifestUrl url"}},
+		{"prefetch", `{"manifestUrl": "http://10.0.0.1/x"}`, []string{"settings.manifestUrl public_address"}},
+		{"prefetch", `{"manifestUrl": "http://localhost/x"}`, []string{"settings.manifestUrl host"}},
+		{"maintenance-page", `{"allowCidrs": ["192.0.2.0/24", "2001:db8::/32"]}`, nil},
+		{"maintenance-page", `{"allowCidrs": ["999.0.0.0/8"]}`, []string{"settings.allowCidrs[0] cidr"}},
+		{"maintenance-page", `{"allowCidrs": ["192.0.2.0/24", "10.0.0.0/8"]}`, []string{"settings.allowCidrs[1] source"}},
+		{"maintenance-page", `{"allowCidrs": [7]}`, []string{"settings.allowCidrs[0] type"}},
+		{"health-check", `{"expectedCodes": [100]}`, []string{"settings.expectedCodes[0] minimum"}},
+		{"email-obfuscate", `{"excludePaths": ["/a?b"]}`, []string{"settings.excludePaths[0] pattern"}},
 		{"analytics-tag", `{"provider": "google"}`, []string{"settings.id required"}},
 		{"analytics-tag", `{"provider": "google", "id": "\"><script>"}`, []string{"settings.id pattern"}},
 		{"geo-header", `{"headerName": "X-Country"}`, nil},
@@ -270,12 +278,20 @@ func TestUpdateKeepsCompiledSchemas(t *testing.T) {
 func TestCheckRefuses(t *testing.T) {
 	c, p := defaults(t), plans(t)
 	for want, change := range map[string]func(*breakwaterv1.App){
-		"minimumPlan":              func(a *breakwaterv1.App) { a.MinimumPlan = "gold" },
-		"risk":                     func(a *breakwaterv1.App) { a.Risk = 0 },
-		"conflicts[0]":             func(a *breakwaterv1.App) { a.Conflicts = []string{"compression"} },
-		"conflicts[1]":             func(a *breakwaterv1.App) { a.Conflicts = []string{"minify", "unicorns"} },
-		"planLimits[0].setting":    func(a *breakwaterv1.App) { a.PlanLimits[0].Setting = "unicorns" },
-		"planLimits[0]":            func(a *breakwaterv1.App) { a.PlanLimits[0].Maximum = nil },
+		"minimumPlan":           func(a *breakwaterv1.App) { a.MinimumPlan = "gold" },
+		"risk":                  func(a *breakwaterv1.App) { a.Risk = 0 },
+		"conflicts[0]":          func(a *breakwaterv1.App) { a.Conflicts = []string{"compression"} },
+		"conflicts[1]":          func(a *breakwaterv1.App) { a.Conflicts = []string{"minify", "unicorns"} },
+		"planLimits[0].setting": func(a *breakwaterv1.App) { a.PlanLimits[0].Setting = "unicorns" },
+		"planLimits[0]":         func(a *breakwaterv1.App) { a.PlanLimits[0].Maximum = nil },
+		"planLimits[0].maximum": func(a *breakwaterv1.App) { a.PlanLimits[0].Setting = "algorithms" },
+		"planLimits[0].minimum": func(a *breakwaterv1.App) {
+			a.PlanLimits[0] = &breakwaterv1.App_PlanLimit{Setting: "algorithms", RequiredPlan: "pro", Minimum: new(1.0)}
+		},
+		"planLimits[0].maxItems": func(a *breakwaterv1.App) { a.PlanLimits[0].MaxItems = new(int32(1)) },
+		"planLimits[0].maxItems ": func(a *breakwaterv1.App) {
+			a.PlanLimits[0] = &breakwaterv1.App_PlanLimit{Setting: "algorithms", RequiredPlan: "pro", MaxItems: new(int32(-1))}
+		},
 		"settingsSchema":           func(a *breakwaterv1.App) { a.SettingsSchema, a.PlanLimits = nil, nil },
 		"defaultSettings.minBytes": func(a *breakwaterv1.App) { a.DefaultSettings.Fields["minBytes"] = structpb.NewNumberValue(-1) },
 		"settingsSchema ": func(a *breakwaterv1.App) {

@@ -61,12 +61,40 @@ func checkLimit(
 		add(prefix+"requiredPlan", "unknown", "there is no plan %q", limit.GetRequiredPlan())
 	}
 	path := strings.ReplaceAll(limit.GetSetting(), ".", ".properties.")
-	if limit.GetSetting() == "" || lookup(schema, "properties."+path) == nil {
+	property := lookup(schema, "properties."+path)
+	switch number, list := kinds(property.GetStructValue()); {
+	case limit.GetSetting() == "" || property == nil:
 		add(prefix+"setting", "unknown", "the schema has no property %q", limit.GetSetting())
+	case limit.Maximum != nil && !number:
+		add(prefix+"maximum", "kind", "limits nothing: %s is no number", limit.GetSetting())
+	case limit.Minimum != nil && !number:
+		add(prefix+"minimum", "kind", "limits nothing: %s is no number", limit.GetSetting())
+	case limit.MaxItems != nil && !list:
+		add(prefix+"maxItems", "kind", "limits nothing: %s is no list", limit.GetSetting())
+	case limit.GetMaxItems() < 0:
+		add(prefix+"maxItems", "gte", "must not be negative")
 	}
 	if limit.Maximum == nil && limit.Minimum == nil && limit.MaxItems == nil && !limit.GetForbidden() {
 		add(strings.TrimSuffix(prefix, "."), "empty", "limits nothing")
 	}
+}
+
+// kinds says whether a property of a schema may be a number, and whether a list. One that says
+// nothing of its kind may be anything.
+func kinds(property *structpb.Struct) (number, list bool) {
+	types, values := property.GetFields()["type"], property.GetFields()["enum"]
+	if types == nil && values == nil {
+		return true, true
+	}
+	for _, v := range slices.Concat([]*structpb.Value{types}, types.GetListValue().GetValues()) {
+		number = number || v.GetStringValue() == "number" || v.GetStringValue() == "integer"
+		list = list || v.GetStringValue() == "array"
+	}
+	for _, v := range values.GetListValue().GetValues() {
+		_, isNumber := v.GetKind().(*structpb.Value_NumberValue)
+		number, list = number || isNumber, list || v.GetListValue() != nil
+	}
+	return number, list
 }
 
 // checkSchema looks at the schema and at the defaults. Defaults must match it, but for

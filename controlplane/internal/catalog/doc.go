@@ -12,6 +12,7 @@
 // and must not be modified.
 //
 // Schemas are JSON Schema, draft 2020-12, and may refer only to themselves: compiling one
-// never reads a file or the network. Regular expressions are RE2, so that matching is
-// linear in the settings, whose size is bounded.
+// never reads a file or the network. They may use the formats `source-cidr`, a network that
+// visitors come from, and `public-url`, a URL that the edge may fetch. Regular expressions are
+// RE2, so that matching is linear in the settings, whose size is bounded.
 package catalog

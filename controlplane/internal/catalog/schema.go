@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/internet"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
 
@@ -33,6 +34,25 @@ func (noLoader) Load(url string) (any, error) {
 // errNoSchema says that an entry has none: without one nothing could be checked.
 var errNoSchema = errors.New("settingsSchema is missing")
 
+// formats are those of schemas that JSON Schema does not have: texts of which there must be
+// such a thing on the Internet.
+var formats = []*jsonschema.Format{
+	{Name: "source-cidr", Validate: func(v any) error {
+		text, ok := v.(string)
+		if !ok {
+			return nil
+		}
+		_, err := internet.Source(text)
+		return err
+	}},
+	{Name: "public-url", Validate: func(v any) error {
+		if text, ok := v.(string); ok {
+			return internet.CheckURL(text)
+		}
+		return nil
+	}},
+}
+
 func compileSchema(id string, schema *structpb.Struct) (*jsonschema.Schema, error) {
 	if len(schema.GetFields()) == 0 {
 		return nil, errNoSchema
@@ -43,6 +63,9 @@ func compileSchema(id string, schema *structpb.Struct) (*jsonschema.Schema, erro
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
+	for _, f := range formats {
+		c.RegisterFormat(f)
+	}
 	c.UseLoader(noLoader{})
 	url := "breakwater:///apps/" + id
 	if err := c.AddResource(url, schema.AsMap()); err != nil {

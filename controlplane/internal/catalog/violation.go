@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/internet"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
 
@@ -69,6 +71,13 @@ func collect(err *jsonschema.ValidationError, found *[]rpcerr.Violation) {
 		add(field, "unique", "entries %d and %d are equal", k.Duplicates[0], k.Duplicates[1])
 	case *kind.Pattern:
 		add(field, "pattern", "must match %s", k.Want)
+	case *kind.Format:
+		var problem *internet.Problem
+		if errors.As(k.Err, &problem) {
+			add(field, problem.Rule, "%s", problem.Reason)
+			return
+		}
+		add(field, "format", "must be a %s", k.Want)
 	case *kind.Not:
 		add(field, "not", "is not allowed")
 	case *kind.OneOf:

@@ -16,7 +16,8 @@
 // Everything about an expression is known before it meets a request. Its length and
 // nesting are bounded, its cost is counted ([Expr.Cost]), regular expressions are measured
 // before they are compiled, and conditions that no request can meet are refused with the
-// reason; which hosts a site has is for [Expr.CheckHost]. RE2 matches in time linear in the request, so cost bounds the work of a request.
+// reason; which hosts a site has is for [Expr.CheckHost]. RE2 matches in time linear in the
+// request, so cost bounds the work of a request.
 //
 // [Parse] and [Expr.Match] are pure; an Expr never changes and may be used concurrently.
 package expression

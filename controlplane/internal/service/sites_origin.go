@@ -1,20 +1,20 @@
 package service
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 
-	"golang.org/x/net/idna"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/internet"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/sitestate"
-	"github.com/breakwater-cdn/breakwater/controlplane/internal/zone"
 )
 
 // siteCanonicalOrigin is an origin without violations, every field said and in one
@@ -23,14 +23,14 @@ func siteCanonicalOrigin(in *breakwaterv1.Origin) *breakwaterv1.Origin {
 	o, _ := proto.Clone(in).(*breakwaterv1.Origin)
 	if addr, err := netip.ParseAddr(strings.Trim(o.GetAddress(), "[]")); err == nil {
 		o.Address = addr.Unmap().String()
-	} else if host, ok := siteHost(o.GetAddress()); ok {
+	} else if host, ok := internet.HostName(o.GetAddress()); ok {
 		o.Address = host
 	}
 	if host, port, err := net.SplitHostPort(o.GetHostHeader()); err == nil {
-		if h, ok := siteHost(host); ok {
+		if h, ok := internet.HostName(host); ok {
 			o.HostHeader = net.JoinHostPort(h, port)
 		}
-	} else if h, ok := siteHost(o.GetHostHeader()); ok {
+	} else if h, ok := internet.HostName(o.GetHostHeader()); ok {
 		o.HostHeader = h
 	}
 	sitestate.CompleteOrigin(o)
@@ -71,66 +71,14 @@ func siteAddressProblem(address, site string) (rule, message string) {
 	if address == "" {
 		return "required", "is needed: an IP address or a host name"
 	}
-	if addr, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil {
-		if addr.Zone() != "" {
-			return "address", "has a zone, which means something on one machine only"
-		}
-		if why, ok := zone.Proxiable(addr); !ok {
-			return "public_address", "is " + why + ": the edge reaches public addresses only"
-		}
-		return "", ""
+	var problem *internet.Problem
+	if errors.As(internet.CheckDestination(address), &problem) {
+		return problem.Rule, problem.Reason
 	}
-	host, ok := siteHost(address)
-	switch {
-	case !ok:
-		return "host", "is neither an IP address nor a host name"
-	case !strings.Contains(host, "."):
-		return "host", "has no dot: the edge resolves public names only"
-	case siteNumeric(host[strings.LastIndexByte(host, '.')+1:]):
-		return "host", "looks like an IP address and is none"
-	case sitePrivateName(host):
-		return "public_name", "is not a public name"
-	case host == site:
+	if host, ok := internet.HostName(address); ok && host == site {
 		return "loop", "is the site itself: the edge would ask itself"
 	}
 	return "", ""
-}
-
-// sitePrivateName says whether a name never is in the public DNS.
-func sitePrivateName(host string) bool {
-	switch host[strings.LastIndexByte(host, '.')+1:] {
-	case "localhost", "local", "invalid", "onion", "internal", "alt", "arpa", "lan", "home", "corp", "localdomain", "intranet":
-		return true
-	}
-	return false
-}
-
-// siteHost is a host name in A-labels and lower case, without a final dot.
-func siteHost(s string) (string, bool) {
-	s = strings.TrimSuffix(s, ".")
-	if s == "" || strings.ContainsAny(s, "/:@?#%\\ \t\r\n*") {
-		return "", false
-	}
-	host, err := idna.Lookup.ToASCII(s)
-	if err != nil {
-		// An underscore is no host name, but some origins have one.
-		host = strings.ToLower(s)
-	}
-	if len(host) > 253 {
-		return "", false
-	}
-	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return "", false
-		}
-		for i := range len(label) {
-			c := label[i]
-			if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
-				return "", false
-			}
-		}
-	}
-	return host, true
 }
 
 func siteHostHeader(h string) bool {
@@ -145,11 +93,6 @@ func siteHostHeader(h string) bool {
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		return true
 	}
-	_, ok := siteHost(host)
+	_, ok := internet.HostName(host)
 	return ok
-}
-
-func siteNumeric(label string) bool {
-	_, err := strconv.ParseUint(label, 0, 64)
-	return err == nil
 }

@@ -9,6 +9,7 @@ import (
 
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/internet"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/sitestate"
 )
@@ -99,7 +100,7 @@ func sitePurgeURL(raw, site string) (canonical, problem string) {
 	if err != nil {
 		return "", "is not a URL"
 	}
-	host, ok := siteHost(u.Hostname())
+	host, ok := internet.HostName(u.Hostname())
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return "", "must be absolute, with http or https"
