@@ -30,7 +30,7 @@ func (w *worker) moveCursor(ctx context.Context) (time.Duration, error) {
 func (w *worker) nextHead(release, last, cursor int64) *storev1.HeadRecord {
 	head := &storev1.HeadRecord{
 		Release: release, LastNumber: last, Cursor: cursor, RegistryCluster: w.cluster,
-		RestartNumber: w.head.GetRestartNumber(),
+		RestartNumber: w.head.GetRestartNumber(), FromRevision: w.head.GetFromRevision(),
 	}
 	if w.restarted {
 		head.RestartNumber = w.head.GetLastNumber()

@@ -51,6 +51,7 @@ func (w *worker) seal(ctx context.Context, b batch) error {
 	}
 	m.signed = signed
 	head := w.nextHead(number, number, b.covered)
+	head.FromRevision = rec.GetFromRevision()
 	if err := w.putHead(ctx, head, &sealed{wire.ReleaseKey(w.channel, number), signed, blobs}); err != nil {
 		return err
 	}

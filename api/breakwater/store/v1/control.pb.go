@@ -231,6 +231,8 @@ type HeadRecord struct {
 	// The highest number that was given when the registry was last found to be another one,
 	// or an older state of itself. What releases up to it cover is of another history.
 	RestartNumber int64 `protobuf:"varint,5,opt,name=restart_number,json=restartNumber,proto3" json:"restart_number,omitempty"`
+	// The registry revision that was covered before the newest release was sealed.
+	FromRevision  int64 `protobuf:"varint,6,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -296,6 +298,13 @@ func (x *HeadRecord) GetRegistryCluster() uint64 {
 func (x *HeadRecord) GetRestartNumber() int64 {
 	if x != nil {
 		return x.RestartNumber
+	}
+	return 0
+}
+
+func (x *HeadRecord) GetFromRevision() int64 {
+	if x != nil {
+		return x.FromRevision
 	}
 	return 0
 }
@@ -2616,7 +2625,7 @@ var File_breakwater_store_v1_control_proto protoreflect.FileDescriptor
 
 const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"!breakwater/store/v1/control.proto\x12\x13breakwater.store.v1\x1a!breakwater/edge/v1/releases.proto\x1a\x1abreakwater/v1/status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x01\n" +
+	"!breakwater/store/v1/control.proto\x12\x13breakwater.store.v1\x1a!breakwater/edge/v1/releases.proto\x1a\x1abreakwater/v1/status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd6\x01\n" +
 	"\n" +
 	"HeadRecord\x12\x18\n" +
 	"\arelease\x18\x01 \x01(\x03R\arelease\x12\x1f\n" +
@@ -2624,7 +2633,8 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"lastNumber\x12\x16\n" +
 	"\x06cursor\x18\x03 \x01(\x03R\x06cursor\x12)\n" +
 	"\x10registry_cluster\x18\x04 \x01(\x04R\x0fregistryCluster\x12%\n" +
-	"\x0erestart_number\x18\x05 \x01(\x03R\rrestartNumber\"\x85\x03\n" +
+	"\x0erestart_number\x18\x05 \x01(\x03R\rrestartNumber\x12#\n" +
+	"\rfrom_revision\x18\x06 \x01(\x03R\ffromRevision\"\x85\x03\n" +
 	"\rChannelPolicy\x12=\n" +
 	"\x05waves\x18\x01 \x03(\v2'.breakwater.store.v1.ChannelPolicy.WaveR\x05waves\x12-\n" +
 	"\x04soak\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04soak\x12\x16\n" +
