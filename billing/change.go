@@ -140,7 +140,7 @@ func (r *rules) upgrade(tx Tx, site, plan string, prorate time.Time) {
 		r.setNext(rec, site, s.GetPlan(), now)
 		s = r.site(rec, site)
 	}
-	s.Failure = ""
+	s.Failure, s.Gone = "", false
 	r.put(rec, site, s)
 	expires := now.Add(moveLife)
 	if end := periodEnd(rec, now).Add(-moveMargin); live(rec) && end.Before(expires) {

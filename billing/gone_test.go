@@ -72,6 +72,7 @@ func TestRestored(t *testing.T) {
 		"chosen meanwhile":       {do: steps(lose, func(s *shop) { s.must(s.change("a.test", "pro")) }, restore), next: "pro"},
 		"revoked meanwhile":      {do: steps(lose, func(s *shop) { s.must(s.revoke("a.test")) }, restore)},
 		"what was to fall":       {do: steps(func(s *shop) { s.must(s.change("a.test", "pro")) }, remove, restore), next: "pro"},
+		"lost, chosen, reopened": {do: steps(lose, func(s *shop) { s.must(s.revoke("a.test")) }, closes, reopens)},
 		"once":                   {do: steps(remove, restore, func(s *shop) { s.must(s.cancel("a.test")) }, restore), next: "free"},
 		"without a subscription": {
 			do: steps(remove, func(s *shop) {
@@ -186,6 +187,16 @@ func TestLossGivesUpPayment(t *testing.T) {
 			s.agrees()
 		})
 	}
+}
+
+// TestLostButWanted: who chooses a dearer plan for a domain that they lost has it.
+func TestLostButWanted(t *testing.T) {
+	s := bought(t, "pro")
+	s.lose("a.test")
+	s.must(s.change("a.test", "business"))
+	s.settle()
+	s.on("a.test", "business", "")
+	s.agrees()
 }
 
 // TestGivenUpIsNoFailure: a payment that the customer gives up did not fail, whatever its

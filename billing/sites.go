@@ -75,7 +75,7 @@ func (r *rules) setNext(rec *storev1.BillingRecord, domain, plan string, now tim
 			s.FallTime = stamp(periodEnd(rec, now))
 		}
 	}
-	s.NextPlan, s.RestorePlan, s.Failure = plan, "", ""
+	s.NextPlan, s.RestorePlan, s.Gone, s.Failure = plan, "", false, ""
 	r.put(rec, domain, s)
 	rec.Generation++
 }

@@ -36,7 +36,7 @@ type site struct {
 	plan, next string
 	// restore is the next plan that the site had before it, or its account, was gone.
 	restore string
-	// gone says that the site is deleted, or its domain lost.
+	// gone says that the site is deleted, or its domain lost, and nothing was decided since.
 	gone bool
 	// was are the next plans that it had since the last renewal that our record knows.
 	was []string
@@ -83,7 +83,7 @@ type view struct {
 }
 
 func (o *oracle) setNext(s *site, plan string, v view) {
-	s.restore = ""
+	s.restore, s.gone = "", false
 	if o.subscription == "" {
 		return // It has ended, whether we know or not: there is nothing to schedule.
 	}
@@ -117,6 +117,7 @@ func (o *oracle) change(domain, plan string, up bool, v view) {
 	if s.next != s.plan {
 		o.setNext(s, s.plan, v)
 	}
+	s.gone = false
 	o.upgrades = append(o.upgrades, &upgrade{site: domain, from: s.plan, to: plan, prorate: v.prorate})
 }
 
@@ -155,8 +156,10 @@ func (o *oracle) revoke(domain string, v view) {
 }
 
 func (o *oracle) purge(domain string, v view) {
-	o.remove(domain, v)
+	o.end(domain, v)
 	if v.moving == domain && o.last().paid != "" {
+		s := o.site(domain)
+		s.gone, s.restore = false, ""
 		return // What was paid for holds for whoever takes the domain up again.
 	}
 	delete(o.sites, domain)

@@ -270,8 +270,8 @@ type SiteSubscription struct {
 	// The ID of the plan that the next renewal was to bill before the site, or its account, was
 	// deleted or its domain lost; empty where the owner decided since, or nothing of that was.
 	RestorePlan string `protobuf:"bytes,7,opt,name=restore_plan,json=restorePlan,proto3" json:"restore_plan,omitempty"`
-	// Whether the site itself is deleted, or its domain lost: then its plan is not restored with
-	// the account.
+	// Whether the site itself is deleted or its domain lost, and the owner decided nothing since:
+	// then its plan is not restored with the account.
 	Gone          bool `protobuf:"varint,8,opt,name=gone,proto3" json:"gone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
