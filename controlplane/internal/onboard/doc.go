@@ -20,7 +20,7 @@
 // time-outs of [Config] bound them in any case. A Checker has no state of its own and is
 // safe for concurrent use; it starts no goroutine that outlives a call.
 //
-// Around it are pure functions: when to look again ([Schedule]), when a site that waits is
-// given up ([PendingExpiry], [MovedExpiry]), what token to publish ([VerificationToken]) and
-// which name servers to delegate to ([AssignNameServers]).
+// Around it are pure functions: when to look again ([Schedule]), what token to publish
+// ([VerificationToken]) and which name servers to delegate to ([AssignNameServers]). When a
+// site that waits is given up is a rule of package sitestate.
 package onboard

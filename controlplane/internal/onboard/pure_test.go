@@ -38,16 +38,6 @@ func TestNextCheck(t *testing.T) {
 	})
 }
 
-func TestExpiry(t *testing.T) {
-	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	if got := PendingExpiry(at); got != time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC) {
-		t.Error(got)
-	}
-	if got := MovedExpiry(at); got != time.Date(2026, 3, 8, 12, 0, 0, 0, time.UTC) {
-		t.Error(got)
-	}
-}
-
 func TestVerificationToken(t *testing.T) {
 	secret := []byte("0123456789abcdef")
 	token := VerificationToken("acme", "example.com", secret)

@@ -48,17 +48,3 @@ func (s Schedule) NextActiveCheck(rnd func() float64) time.Duration {
 func (s Schedule) jittered(wait time.Duration, rnd func() float64) time.Duration {
 	return wait + time.Duration((2*rnd()-1)*s.Jitter*float64(wait))
 }
-
-const (
-	// PendingFor is how long a site may wait for its owner to prove the domain.
-	PendingFor = 28 * 24 * time.Hour
-	// MovedFor is how long a site is kept whose domain was delegated away.
-	MovedFor = 7 * 24 * time.Hour
-)
-
-// PendingExpiry is when a site that was created, or last asked to be checked, at since and
-// is still pending is given up.
-func PendingExpiry(since time.Time) time.Time { return since.Add(PendingFor) }
-
-// MovedExpiry is when a site that moved at since is given up.
-func MovedExpiry(since time.Time) time.Time { return since.Add(MovedFor) }

@@ -124,6 +124,7 @@ func newServices(ctx context.Context, r *rooms) (*services, error) {
 		return nil, err
 	}
 	purges := ratelimit.NewLimiter(ratelimit.Config{Clock: r.machine, Window: time.Minute})
+	scans := ratelimit.NewLimiter(ratelimit.Config{Clock: r.machine, Window: time.Hour})
 	base := service.SiteBase{
 		Writer: r.writer, Source: r.source, Plans: r.plans, Serving: s.propagation, NewID: newID,
 		Recent: watchcache.NewDecoded[*storev1.SiteRecord](decodedSites),
@@ -144,7 +145,7 @@ func newServices(ctx context.Context, r *rooms) (*services, error) {
 	s.threats = service.NewThreats(service.ThreatsConfig{SiteBase: base, Apps: s.offer})
 	s.apps = service.NewApps(service.AppsConfig{SiteBase: base, Apps: s.offer, Logger: r.log})
 	s.versions = service.NewVersions(service.VersionsConfig{SiteBase: base, Apps: s.offer, History: r.registry})
-	s.dns = service.NewDNS(service.DNSConfig{SiteBase: base, Scanner: s.checker})
+	s.dns = service.NewDNS(service.DNSConfig{SiteBase: base, Scanner: s.checker, Scans: scans})
 	pay := service.BillingBase{SiteBase: base, Engine: s.paying.engine, Payments: s.paying.payments, Feed: r.state}
 	s.subscriptions = service.NewSubscriptions(service.SubscriptionsConfig{BillingBase: pay, Apps: s.offer})
 	s.billing = service.NewBilling(pay)

@@ -9,6 +9,7 @@ import (
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/listing"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/onboard"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
@@ -29,7 +30,13 @@ type DNSConfig struct {
 	Scanner DNSScanner
 	// ScanLimit bounds a scan; 20 s if zero.
 	ScanLimit time.Duration
+	// Scans bounds how often a site is scanned in an hour; without one, it is not bounded.
+	Scans EventLimiter
 }
+
+// scansPerHour is how often a site is scanned: each asks somebody's name servers for more
+// than a hundred names, and to have added a domain needs no proof that it is one's own.
+const scansPerHour = 10
 
 // DNS implements DnsService. A zone is one value: whatever a call changes of it is stored
 // whole or not at all, together with the site's new version.
@@ -136,6 +143,9 @@ func (s *DNS) ScanDnsRecords(ctx context.Context, req *breakwaterv1.ScanDnsRecor
 	if s.cfg.Scanner == nil {
 		return nil, rpcerr.Unavailable(time.Minute, "this server has no resolver to ask")
 	}
+	if err := s.takeScan(ctx, name); err != nil {
+		return nil, err
+	}
 	limited, cancel := context.WithTimeout(ctx, s.cfg.ScanLimit)
 	defer cancel()
 	found, err := s.cfg.Scanner.Scan(limited, name.Site)
@@ -158,6 +168,19 @@ func (s *DNS) ScanDnsRecords(ctx context.Context, req *breakwaterv1.ScanDnsRecor
 		}
 	}
 	return out, nil
+}
+
+// takeScan counts a scan of a site, or says when the next one is possible.
+func (s *DNS) takeScan(ctx context.Context, site resource.Name) error {
+	if s.cfg.Scans == nil || call.From(ctx).Principal.Unlimited() {
+		return nil
+	}
+	d := s.cfg.Scans.Take(site.SiteName(), scansPerHour)
+	if d.Allowed {
+		return nil
+	}
+	return rpcerr.RateLimited("scans", d.RetryAfter, "a site is scanned at most %d times an hour: try again in %s",
+		scansPerHour, d.RetryAfter.Round(time.Second))
 }
 
 func dnsIdentity(r zone.Record) string {

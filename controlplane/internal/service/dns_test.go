@@ -5,13 +5,17 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/call"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/onboard"
+	"github.com/breakwater-cdn/breakwater/controlplane/internal/ratelimit"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/registry"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/resource"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
@@ -180,6 +184,35 @@ func TestDNSImportExport(t *testing.T) {
 	list, err = d.ListDnsRecords(w.as("ListDnsRecords"), &breakwaterv1.ListDnsRecordsRequest{Parent: site, PageSize: 3, PageToken: list.GetNextPageToken()})
 	if err != nil || len(list.GetDnsRecords()) != 3 || list.GetNextPageToken() != "" {
 		t.Errorf("last page: %v, %v", list, err)
+	}
+}
+
+// TestDNSScansAreBounded by site, and not for operators.
+func TestDNSScansAreBounded(t *testing.T) {
+	w, _, site := newDNSWorld(t)
+	d := NewDNS(DNSConfig{
+		SiteBase: w.base, Scanner: fakeScanner{}, Scans: ratelimit.NewLimiter(ratelimit.Config{Clock: w.clock, Window: time.Hour}),
+	})
+	scan := func(ctx context.Context, site string) error {
+		_, err := d.ScanDnsRecords(ctx, &breakwaterv1.ScanDnsRecordsRequest{Parent: site})
+		return err
+	}
+	for range scansPerHour {
+		if err := scan(w.as("ScanDnsRecords"), site); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantReason(t, scan(w.as("ScanDnsRecords"), site), codes.ResourceExhausted, rpcerr.ReasonRateLimited, "")
+	operator := call.With(t.Context(), call.Info{Principal: authn.Principal{Kind: authn.Operator, ID: "operators/dev"}})
+	if err := scan(operator, site); err != nil {
+		t.Errorf("an operator: %v", err)
+	}
+	if err := scan(w.as("ScanDnsRecords"), w.create("acme", "two.example").GetName()); err != nil {
+		t.Errorf("another site: %v", err)
+	}
+	w.clock.Advance(time.Hour / scansPerHour)
+	if err := scan(w.as("ScanDnsRecords"), site); err != nil {
+		t.Errorf("later: %v", err)
 	}
 }
 

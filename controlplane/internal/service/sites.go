@@ -24,8 +24,8 @@ type SitesConfig struct {
 	Apps *AppOffer
 	// Feed tells of changes; without one, WatchSites is not available.
 	Feed SiteFeed
-	// Purges bounds how often a site is purged; without one, it is not bounded.
-	Purges PurgeLimiter
+	// Purges bounds how often a site is purged in a minute; without one, it is not bounded.
+	Purges EventLimiter
 	// Domains are the names that can't be onboarded here.
 	Domains domain.Policy
 	// NameServers is the pool from which pairs are assigned.
@@ -40,10 +40,9 @@ type SitesConfig struct {
 	Billing BillingEnds
 }
 
-// PurgeLimiter bounds how often something happens in a minute. A [ratelimit.Limiter] with
-// such a window is one.
-type PurgeLimiter interface {
-	// Take counts one event of the key, unless there were limit of them in the last minute.
+// EventLimiter bounds how often something happens. A [ratelimit.Limiter] is one.
+type EventLimiter interface {
+	// Take counts one event of the key, unless there were limit of them in the last window.
 	Take(key string, limit int) ratelimit.Decision
 }
 
