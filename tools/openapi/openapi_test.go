@@ -81,7 +81,7 @@ func testProtos(t *testing.T) *protos {
 			Service: []*descriptorpb.ServiceDescriptorProto{{
 				Name: new("SiteService"),
 				Method: []*descriptorpb.MethodDescriptorProto{
-					method("GetSite", "", 1, false), method("UpdateSite", "sites.update", 4, true),
+					method("GetSite", "sites.get", 1, false), method("UpdateSite", "sites.update", 4, true),
 					method("CreateSite", "sites.create", 4, true),
 					{
 						Name: new("Undeclared"), InputType: new(".breakwater.v1.Site"),
@@ -186,6 +186,9 @@ func TestBuildJoinsMethodsOfOnePath(t *testing.T) {
 	}
 	if security, ok := get["security"].([]any); !ok || len(security) != 0 {
 		t.Errorf("a public operation has the security %v", get["security"])
+	}
+	if words, _ := get["description"].(string); get["x-permission"] != nil || strings.Contains(words, "permission") {
+		t.Errorf("a public operation asks for the permission %v: %s", get["x-permission"], words)
 	}
 	if patch["x-permission"] != "sites.update" {
 		t.Errorf("the permission is %v", patch["x-permission"])

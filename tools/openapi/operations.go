@@ -36,13 +36,18 @@ func (p *protos) annotate(part part) error {
 	return nil
 }
 
-// describeAccess says in words, and for programs in x-permission, who may call.
+// describeAccess says in words, and for programs in x-permission, who may call. A permission
+// is named where one is asked for: neither of public routes, nor where any credential will do.
 func describeAccess(operation object, access access) {
 	var note []string
 	switch access.scope {
 	case "PUBLIC":
 		operation["security"] = []any{}
-		note = append(note, "Needs no credential.")
+		note = append(note, "Public: needs no credential.")
+		access.permission = ""
+	case "AUTHENTICATED":
+		note = append(note, "Any credential will do: no permission is asked for.")
+		access.permission = ""
 	case "OPERATOR":
 		note = append(note, "Operators only.")
 	case "DEV":

@@ -8,7 +8,7 @@ const rules = [
   ["Etags", "Every resource that can change has an `etag`. Send it back, in the body, as `?etag=` or as `If-Match`; a stale one is 409 `ETAG_MISMATCH`."],
   ["Safe repeats", "`Idempotency-Key` makes any change safe to repeat for 24 hours: the repeat gets the first success."],
   ["Dry runs", "`?validateOnly=true` makes every check and stores nothing."],
-  ["Lists", "`pageSize` (50, at most 1,000), `pageToken`, and `filter`, as in `state = ACTIVE AND labels.env = \"prod\"`."],
+  ["Lists", "`pageSize` (50, at most 1,000), `pageToken`, and `filter`, as in `state = \"ACTIVE\" AND labels.env = \"prod\"`."],
   ["Versions", "A change that affects the edge answers with the site's new `version`. Ask its `propagation`, or `:wait` for it."],
   ["Errors", "Every error is a `google.rpc.Status` with an `ErrorInfo`: a stable reason and metadata. All bad fields come at once."],
   ["Streams", "Streams are lines of `{\"result\":…}`, with at most one `{\"error\":…}` at the end."],
@@ -23,7 +23,7 @@ export function guide(groups) {
     h("h2", "What holds everywhere"),
     h("div.cards", rules.map(([title, text]) => h("section.card", h("h3", title), h("p", prose(text))))),
     h("h2", "Services"),
-    h("div.cards", groups.map((g) => h("a.card", { href: `#/${g.name}` }, h("h3", g.name, h("span.count", g.ops.length)),
+    h("div.cards", groups.map((g) => h("a.card", { href: `#/${g.name}` }, h("h3", g.title, h("span.count", g.ops.length)),
       h("p", prose((g.about ?? "").replace(/^\w+Service /, "").replace(/^./, (c) => c.toUpperCase())))))),
   ];
 }

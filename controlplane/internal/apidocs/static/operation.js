@@ -32,13 +32,20 @@ export function operation(op) {
       h("div.text",
         h("p.summary", prose(op.summary)),
         h("p.facts",
-          op["x-permission"] && h("span.fact", "permission ", h("code", op["x-permission"])),
+          access(op),
           streams && h("span.fact", "answers with a stream of lines")),
         all.length > 0 && section("Parameters", parameters([...at("path"), ...at("query"), ...at("header")])),
         body && section("Body", h("p.type", typeOf(body)), tree(body)),
         section(streams ? "Each line" : "Answer", answer ? [h("p.type", typeOf(streams ? resolve(answer).properties.result : answer)),
           tree(streams ? resolve(answer).properties.result : answer)] : h("p.empty", "An empty object."))),
       h("div.aside", tryIt(op, at, body, streams))));
+}
+
+// access says who may call.
+function access(op) {
+  if (op.security?.length === 0) return h("span.fact", "public");
+  if (!op["x-permission"]) return h("span.fact", "any credential");
+  return h("span.fact", "permission ", h("code", op["x-permission"]));
 }
 
 function section(title, ...content) {

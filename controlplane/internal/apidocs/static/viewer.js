@@ -7,16 +7,19 @@ const $ = (id) => document.getElementById(id);
 const methods = ["get", "post", "patch", "put", "delete"];
 let groups = [];
 
+// titles are those of the groups whose names do not say what they hold.
+const titles = { App: "Apps", Audit: "Audit log", Dns: "DNS records", Threat: "Threat settings" };
+
 // collect orders the operations by tag, and within a tag as people meet them: the plain
 // methods of a collection first, custom verbs after them.
 function collect(doc) {
-  const byTag = new Map((doc.tags ?? []).map((t) => [t.name, { name: t.name, about: t.description, ops: [] }]));
+  const byTag = new Map((doc.tags ?? []).map((t) => [t.name, { name: t.name, title: titles[t.name] ?? t.name, about: t.description, ops: [] }]));
   for (const [path, item] of Object.entries(doc.paths)) {
     for (const method of methods) {
       const op = item[method];
       if (!op) continue;
       const tag = op.tags?.[0] ?? "Other";
-      if (!byTag.has(tag)) byTag.set(tag, { name: tag, ops: [] });
+      if (!byTag.has(tag)) byTag.set(tag, { name: tag, title: tag, ops: [] });
       byTag.get(tag).ops.push({ ...op, tag, path, method, security: op.security ?? doc.security,
         words: `${op.operationId} ${path} ${op.summary ?? ""} ${op["x-permission"] ?? ""}`.toLowerCase() });
     }
@@ -38,11 +41,11 @@ function drawNav(query) {
   let found = 0;
   const [tag, id] = location.hash.slice(2).split("/");
   $("groups").replaceChildren(...groups.map((g) => {
-    const ops = g.ops.filter((op) => words.every((w) => op.words.includes(w) || g.name.toLowerCase().includes(w)));
+    const ops = g.ops.filter((op) => words.every((w) => op.words.includes(w) || g.title.toLowerCase().includes(w)));
     found += ops.length;
     if (!ops.length) return null;
     const open = words.length > 0 || g.name === tag;
-    return h("details", { open }, h("summary", h("a", { href: `#/${g.name}`, "aria-current": g.name === tag && !id ? "page" : null }, g.name), h("span.count", ops.length)),
+    return h("details", { open }, h("summary", h("a", { href: `#/${g.name}`, "aria-current": g.name === tag && !id ? "page" : null }, g.title), h("span.count", ops.length)),
       h("ul", ops.map((op) => h("li", h("a", { href: `#/${g.name}/${op.operationId}`, "aria-current": op.operationId === id ? "page" : null },
         h(`span.method.${op.method}`, op.method === "delete" ? "DEL" : op.method.toUpperCase()), h("span", op.operationId))))));
   }).filter(Boolean));
@@ -57,9 +60,9 @@ function draw() {
     forget();
     main.dataset.shown = group?.name ?? "";
     main.replaceChildren(...(group
-      ? [h("header.group", h("h1", group.name), h("p", prose(group.about?.replace(/^\w+Service /, (s) => `${s.trim()} `)))), ...group.ops.map(operation)]
+      ? [h("header.group", h("h1", group.title), h("p", prose(group.about?.replace(/^\w+Service /, (s) => `${s.trim()} `)))), ...group.ops.map(operation)]
       : guide(groups)));
-    document.title = group ? `${group.name} · Breakwater API` : "Breakwater API";
+    document.title = group ? `${group.title} · Breakwater API` : "Breakwater API";
     scrollTo(0, 0);
   }
   drawNav($("search").value);
