@@ -176,7 +176,7 @@ func TestTimelines(t *testing.T) {
 		v.runDue(rt)
 		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
 			site := domain.Draw(rt, "site")
-			switch what := rapid.SampledFrom([]string{"change", "change", "change", "cancel", "revoke", "card", "delete", "time", "ask"}).Draw(rt, "what"); what {
+			switch what := rapid.SampledFrom([]string{"change", "change", "change", "cancel", "revoke", "card", "delete", "undelete", "lose", "time", "ask"}).Draw(rt, "what"); what {
 			case "change":
 				to := plan.Draw(rt, "plan")
 				v.decide(rt, what, func(tx billing.Tx) error { return v.engine.Change(tx, site, to, "") })
@@ -186,6 +186,12 @@ func TestTimelines(t *testing.T) {
 				v.decide(rt, what, func(tx billing.Tx) error { return v.engine.Revoke(tx, site) })
 			case "delete":
 				v.decide(rt, what, func(tx billing.Tx) error { return v.engine.SiteDeleted(tx, site) })
+			case "undelete":
+				v.decide(rt, what, func(tx billing.Tx) error { return v.engine.SiteRestored(tx, site) })
+			case "lose":
+				v.decide(rt, what, func(tx billing.Tx) error {
+					return v.engine.SiteLost(tx, site, "as the test says", v.clock.Now().Add(7*24*time.Hour))
+				})
 			case "ask":
 				v.decide(rt, what, func(tx billing.Tx) error { return v.engine.Ask(tx, false) })
 			case "card":
