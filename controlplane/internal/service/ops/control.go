@@ -55,23 +55,21 @@ func load(v View, key string, m proto.Message) (bool, error) {
 	return true, nil
 }
 
-// command asks the leader to do something and waits until it did; a command that the leader
-// refuses is removed like one that it obeyed, and what came of it is to be read. On a
-// time-out the command stays: a leader that is elected later still obeys.
-func (c *Control) command(ctx context.Context, cmd *storev1.Command) error {
-	return c.commands(ctx, func(*change.Tx) ([]*storev1.Command, error) {
-		return []*storev1.Command{cmd}, nil
-	})
-}
-
-// commands is command for several at once. A repeat of the call with the same idempotency
-// key succeeds without deciding again.
-func (c *Control) commands(ctx context.Context, decide func(*change.Tx) ([]*storev1.Command, error)) error {
+// commands asks the leader to do what decide wants and waits until it did. The answer is what
+// will have come of it, as decide foresees it by the leader's rules: a dry run gets the same
+// one, and so does a repeat of the call with the same idempotency key, without deciding again.
+// A command that the leader refuses after all, because something else was faster, is removed
+// like one that it obeyed. On a time-out the command stays: a leader that is elected later
+// still obeys.
+func commands[R proto.Message](
+	ctx context.Context, c *Control, decide func(*change.Tx) (R, []*storev1.Command, error),
+) (R, error) {
+	var zero R
 	var keys, about, reasons []string
-	_, repeated, err := Changed(ctx, c.Writer, func(tx *change.Tx) (*storev1.Command, error) {
-		cmds, err := decide(tx)
+	answer, repeated, err := Changed(ctx, c.Writer, func(tx *change.Tx) (R, error) {
+		answer, cmds, err := decide(tx)
 		if err != nil {
-			return nil, err
+			return zero, err
 		}
 		keys, about, reasons = nil, nil, nil
 		for _, cmd := range cmds {
@@ -79,14 +77,14 @@ func (c *Control) commands(ctx context.Context, decide func(*change.Tx) ([]*stor
 			cmd.CreateTime = timestamppb.New(tx.Now())
 			key := ledger.CommandKey(c.NewID(tx.Now()))
 			if err := tx.PutNew(key, cmd); err != nil {
-				return nil, err
+				return zero, err
 			}
 			keys, about, reasons = append(keys, key), append(about, subject(cmd)), append(reasons, cmd.GetReason())
 		}
-		return &storev1.Command{}, nil
+		return answer, nil
 	})
 	if repeated {
-		return nil
+		return answer, nil
 	}
 	for i, name := range about {
 		var why []slog.Attr
@@ -96,18 +94,18 @@ func (c *Control) commands(ctx context.Context, decide func(*change.Tx) ([]*stor
 		Audit(ctx, c.Logger, name, err, why...)
 	}
 	if err != nil || call.From(ctx).ValidateOnly {
-		return err
+		return answer, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, c.CommandWait)
 	defer cancel()
 	for _, key := range keys {
 		if err := c.obeyed(bounded, key); err != nil && ctx.Err() != nil {
-			return ctx.Err()
+			return zero, ctx.Err()
 		} else if err != nil {
-			return err
+			return zero, err
 		}
 	}
-	return nil
+	return answer, nil
 }
 
 // subject is the name of what a command is about.

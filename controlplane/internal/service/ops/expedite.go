@@ -5,53 +5,22 @@ import (
 
 	opsv1 "github.com/breakwater-cdn/breakwater/api/breakwater/ops/v1"
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
-	"github.com/breakwater-cdn/breakwater/controlplane/internal/change"
-	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
 )
 
 // ExpediteRelease asks that a release skip the bakes that are left to it.
 func (r *Releases) ExpediteRelease(ctx context.Context, req *opsv1.ExpediteReleaseRequest) (*opsv1.Release, error) {
-	return r.hurry(ctx, req.GetName(), storev1.Command_EXPEDITE, req.GetReason())
+	return r.steer(ctx, req.GetName(), storev1.Command_EXPEDITE, req.GetReason())
 }
 
 // ApproveRelease approves what another operator asked by ExpediteRelease.
 func (r *Releases) ApproveRelease(ctx context.Context, req *opsv1.ApproveReleaseRequest) (*opsv1.Release, error) {
-	return r.hurry(ctx, req.GetName(), storev1.Command_APPROVE, "")
-}
-
-// hurry gives a command of break-glass. The rollout decides by the same rules; they are
-// checked here for the sake of a clear refusal.
-func (r *Releases) hurry(ctx context.Context, name string, verb storev1.Command_Verb, reason string) (*opsv1.Release, error) {
-	c, n, err := releaseOf(name)
-	if err != nil {
-		return nil, err
-	}
-	err = r.control.commands(ctx, func(tx *change.Tx) ([]*storev1.Command, error) {
-		v, err := r.control.Read(ctx)
-		if err != nil {
-			return nil, err
-		}
-		p, err := progressOf(v, c, n)
-		if err != nil {
-			return nil, err
-		}
-		if err := mayHurry(p, name, verb, tx.Call().Principal.ID); err != nil {
-			return nil, err
-		}
-		return []*storev1.Command{{Verb: verb, Channel: string(c), Release: n, Reason: reason}}, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return r.get(ctx, c, n)
+	return r.steer(ctx, req.GetName(), storev1.Command_APPROVE, "")
 }
 
 // mayHurry says why a command of break-glass makes no sense; nil where it does.
 func mayHurry(p *storev1.ReleaseProgress, name string, verb storev1.Command_Verb, principal string) error {
-	refuse := func(format string, args ...any) error {
-		return rpcerr.Precondition(rpcerr.ReasonInvalidState, name, format, args...)
-	}
 	e := p.GetExpedite()
+	refuse := func(format string, args ...any) error { return refused(name, format, args...) }
 	switch s := p.GetState(); {
 	case s != storev1.ReleaseProgress_SEALED && s != storev1.ReleaseProgress_ROLLING:
 		return refuse("%s is %s: there are no bakes left to skip", name, s)

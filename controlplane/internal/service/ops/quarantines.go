@@ -62,70 +62,68 @@ func (r *Releases) GetQuarantine(ctx context.Context, req *opsv1.GetQuarantineRe
 	if err != nil {
 		return nil, err
 	}
-	return quarantineIn(v, req.GetName())
+	id, rec, err := quarantineIn(v, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return quarantine(id, rec), nil
 }
 
 // RetryQuarantine tries the document again.
 func (r *Releases) RetryQuarantine(ctx context.Context, req *opsv1.RetryQuarantineRequest) (*opsv1.Quarantine, error) {
-	v, err := r.control.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	q, err := quarantineIn(v, req.GetName())
-	if err != nil {
-		return nil, err
-	}
-	err = r.control.commands(ctx, func(tx *change.Tx) ([]*storev1.Command, error) {
-		if wait := q.GetRetryTime().AsTime().Sub(tx.Now()); q.GetRetryTime() != nil && wait > 0 {
-			return nil, rpcerr.RateLimited(q.GetName(), wait,
+	return commands(ctx, r.control, func(tx *change.Tx) (*opsv1.Quarantine, []*storev1.Command, error) {
+		v, err := r.control.Read(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		id, rec, err := quarantineIn(v, req.GetName())
+		if err != nil {
+			return nil, nil, err
+		}
+		if wait := rec.GetRetryTime().AsTime().Sub(tx.Now()); rec.GetRetryTime() != nil && wait > 0 {
+			return nil, nil, rpcerr.RateLimited(req.GetName(), wait,
 				"it was tried before and failed: the next try is possible in %v", wait.Round(time.Second))
 		}
-		return []*storev1.Command{retryOf(strings.TrimPrefix(q.GetName(), quarantines))}, nil
+		if !rec.GetTrying() {
+			rec.Retries++
+		}
+		return quarantine(id, rec), []*storev1.Command{retryOf(id)}, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	if v, err = r.control.Read(ctx); err != nil {
-		return nil, err
-	}
-	return quarantineIn(v, req.GetName())
 }
 
 // Retry asks the leader to try quarantined documents again: those that pick names, by the
 // quarantines' IDs. A repeat of the call with the same idempotency key succeeds without
 // picking again.
 func (c *Control) Retry(ctx context.Context, pick func(ctx context.Context) (ids []string, err error)) error {
-	return c.commands(ctx, func(*change.Tx) ([]*storev1.Command, error) {
+	_, err := commands(ctx, c, func(*change.Tx) (*storev1.Command, []*storev1.Command, error) {
 		ids, err := pick(ctx)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		var out []*storev1.Command
 		for _, id := range ids {
 			out = append(out, retryOf(id))
 		}
-		return out, nil
+		return &storev1.Command{}, out, nil
 	})
+	return err
 }
 
 func retryOf(id string) *storev1.Command {
 	return &storev1.Command{Verb: storev1.Command_RETRY, Quarantine: id}
 }
 
-func quarantineIn(v View, name string) (*opsv1.Quarantine, error) {
+func quarantineIn(v View, name string) (id string, rec *storev1.QuarantineRecord, err error) {
 	id, ok := strings.CutPrefix(name, quarantines)
 	if !ok {
-		return nil, rpcerr.NotFound(name)
+		return "", nil, rpcerr.NotFound(name)
 	}
-	var rec storev1.QuarantineRecord
-	found, err := load(v, ledger.QuarantineKey(id), &rec)
-	if err != nil {
-		return nil, err
+	rec = &storev1.QuarantineRecord{}
+	found, err := load(v, ledger.QuarantineKey(id), rec)
+	if err == nil && !found {
+		err = rpcerr.NotFound(name)
 	}
-	if !found {
-		return nil, rpcerr.NotFound(name)
-	}
-	return quarantine(id, &rec), nil
+	return id, rec, err
 }
 
 func quarantine(id string, rec *storev1.QuarantineRecord) *opsv1.Quarantine {

@@ -91,48 +91,6 @@ func (r *Releases) GetRelease(ctx context.Context, req *opsv1.GetReleaseRequest)
 	return r.get(ctx, c, n)
 }
 
-// HoldRelease stops a release where it is.
-func (r *Releases) HoldRelease(ctx context.Context, req *opsv1.HoldReleaseRequest) (*opsv1.Release, error) {
-	return r.steer(ctx, req.GetName(), storev1.Command_HOLD, req.GetReason())
-}
-
-// ResumeRelease lets a held release go on.
-func (r *Releases) ResumeRelease(ctx context.Context, req *opsv1.ResumeReleaseRequest) (*opsv1.Release, error) {
-	return r.steer(ctx, req.GetName(), storev1.Command_RESUME, "")
-}
-
-// RollbackRelease undoes a release. One that is known and whose manifest was pruned can't be
-// undone: nobody knows any more what it replaced.
-func (r *Releases) RollbackRelease(ctx context.Context, req *opsv1.RollbackReleaseRequest) (*opsv1.Release, error) {
-	c, n, err := releaseOf(req.GetName())
-	if err != nil {
-		return nil, err
-	}
-	p, err := r.get(ctx, c, n)
-	if err != nil {
-		return nil, err
-	}
-	if p.GetState() == opsv1.Release_GOOD && p.GetChangeCount() > 0 && len(p.GetChanges()) == 0 {
-		return nil, rpcerr.Precondition(rpcerr.ReasonInvalidState, req.GetName(),
-			"what %s changed is not kept any more: change what it brought instead", req.GetName())
-	}
-	return r.steer(ctx, req.GetName(), storev1.Command_ROLLBACK, req.GetReason())
-}
-
-func (r *Releases) steer(ctx context.Context, name string, verb storev1.Command_Verb, reason string) (*opsv1.Release, error) {
-	c, n, err := releaseOf(name)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := r.get(ctx, c, n); err != nil {
-		return nil, err
-	}
-	if err := r.control.command(ctx, &storev1.Command{Verb: verb, Channel: string(c), Release: n, Reason: reason}); err != nil {
-		return nil, err
-	}
-	return r.get(ctx, c, n)
-}
-
 func (r *Releases) get(ctx context.Context, c wire.Channel, n int64) (*opsv1.Release, error) {
 	v, err := r.control.Read(ctx)
 	if err != nil {
@@ -143,9 +101,15 @@ func (r *Releases) get(ctx context.Context, c wire.Channel, n int64) (*opsv1.Rel
 		return nil, err
 	}
 	out := release(c, p)
+	out.Changes, err = r.changes(ctx, c, n)
+	return out, err
+}
+
+// changes are a release's changes; none once its manifest is pruned.
+func (r *Releases) changes(ctx context.Context, c wire.Channel, n int64) ([]*opsv1.Release_Change, error) {
 	kv, err := r.control.Store.Get(ctx, wire.ReleaseKey(c, n))
 	if isNotFound(err) {
-		return out, nil // Pruned.
+		return nil, nil
 	}
 	if err != nil {
 		return nil, err
@@ -153,13 +117,14 @@ func (r *Releases) get(ctx context.Context, c wire.Channel, n int64) (*opsv1.Rel
 	var signed edgev1.Signed
 	var m edgev1.Manifest
 	if err := proto.Unmarshal(kv.Value, &signed); err != nil {
-		return nil, fmt.Errorf("ops: manifest of %s: %w", out.GetName(), err)
+		return nil, fmt.Errorf("ops: manifest of %s: %w", releaseName(c, n), err)
 	}
 	if err := r.trust.Open(&signed, wire.ContextManifest, &m); err != nil {
-		return nil, fmt.Errorf("ops: manifest of %s: %w", out.GetName(), err)
+		return nil, fmt.Errorf("ops: manifest of %s: %w", releaseName(c, n), err)
 	}
+	var out []*opsv1.Release_Change
 	for _, ch := range m.GetChanges() {
-		out.Changes = append(out.Changes, &opsv1.Release_Change{
+		out = append(out, &opsv1.Release_Change{
 			Document:  ch.GetKind() + "/" + ch.GetId(),
 			OldSha256: hex.EncodeToString(ch.GetOldSha256()),
 			NewSha256: hex.EncodeToString(ch.GetNewSha256()),
