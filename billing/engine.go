@@ -72,6 +72,9 @@ func New(cfg Config) *Engine {
 	}
 }
 
+// Currency is the plans' currency, see [Plans.Currency].
+func (e *Engine) Currency() string { return e.rules.plans.Currency() }
+
 func orDefault(d, otherwise time.Duration) time.Duration {
 	if d == 0 {
 		return otherwise

@@ -9,7 +9,7 @@ import (
 	"io"
 	"regexp"
 
-	"google.golang.org/genproto/googleapis/type/money"
+	"golang.org/x/text/currency"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
@@ -18,12 +18,15 @@ import (
 //go:embed plans.json
 var plansFile []byte
 
-const (
-	namePrefix = "plans/"
-	currency   = "USD"
-)
+const namePrefix = "plans/"
 
 var planID = regexp.MustCompile(`^[a-z][a-z0-9-]{1,30}$`)
+
+// catalogue is the data file: what is sold, cheapest first, and in which currency all is priced.
+type catalogue struct {
+	Currency string      `json:"currency"`
+	Plans    []planEntry `json:"plans"`
+}
 
 // planEntry is a plan as the data file has it.
 type planEntry struct {
@@ -37,22 +40,26 @@ type planEntry struct {
 // Load reads and validates the embedded plans.
 func Load() (*Plans, error) { return parse(plansFile) }
 
-func parse(file []byte) (*Plans, error) {
-	dec := json.NewDecoder(bytes.NewReader(file))
+func parse(text []byte) (*Plans, error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
-	var entries []planEntry
-	if err := dec.Decode(&entries); err != nil {
+	var file catalogue
+	if err := dec.Decode(&file); err != nil {
 		return nil, fmt.Errorf("billing: plans: %w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("billing: plans: text after the list")
+		return nil, errors.New("billing: plans: text after the catalogue")
 	}
+	if err := inCents(file.Currency); err != nil {
+		return nil, fmt.Errorf("billing: plans: %w", err)
+	}
+	entries := file.Plans
 	if len(entries) == 0 {
 		return nil, errors.New("billing: plans: none is sold")
 	}
-	p := &Plans{rank: map[string]int{}}
+	p := &Plans{currency: file.Currency, rank: map[string]int{}}
 	for i, entry := range entries {
-		plan, err := entry.plan()
+		plan, err := entry.plan(p)
 		if err != nil {
 			return nil, fmt.Errorf("billing: plan %q: %w", entry.ID, err)
 		}
@@ -73,7 +80,19 @@ func parse(file []byte) (*Plans, error) {
 	return p, nil
 }
 
-func (e planEntry) plan() (*breakwaterv1.Plan, error) {
+// inCents says what is wrong with a currency: amounts are counted in hundredths of it.
+func inCents(code string) error {
+	unit, err := currency.ParseISO(code)
+	if err != nil || unit.String() != code {
+		return fmt.Errorf("currency: %q is no code of ISO 4217, such as USD", code)
+	}
+	if digits, _ := currency.Standard.Rounding(unit); digits != 2 {
+		return fmt.Errorf("currency: %s has no hundredths", code)
+	}
+	return nil
+}
+
+func (e planEntry) plan(p *Plans) (*breakwaterv1.Plan, error) {
 	switch {
 	case !planID.MatchString(e.ID):
 		return nil, errors.New("its ID must be lower-case letters, digits and hyphens")
@@ -90,14 +109,10 @@ func (e planEntry) plan() (*breakwaterv1.Plan, error) {
 		return nil, err
 	}
 	return &breakwaterv1.Plan{
-		Name:        namePrefix + e.ID,
-		DisplayName: e.DisplayName,
-		Description: e.Description,
-		Price: &money.Money{
-			CurrencyCode: currency,
-			Units:        *e.PriceCents / 100,
-			Nanos:        int32(*e.PriceCents%100) * 10_000_000,
-		},
+		Name:         namePrefix + e.ID,
+		DisplayName:  e.DisplayName,
+		Description:  e.Description,
+		Price:        p.money(*e.PriceCents),
 		Entitlements: ent,
 	}, nil
 }

@@ -59,8 +59,8 @@ func clone(q Quantities) Quantities {
 	return maps.Clone(q)
 }
 
-func dollars(cents int64) *money.Money {
-	return &money.Money{CurrencyCode: currency, Units: cents / 100, Nanos: int32(cents%100) * 10_000_000}
+func (p *Plans) money(cents int64) *money.Money {
+	return &money.Money{CurrencyCode: p.currency, Units: cents / 100, Nanos: int32(cents%100) * 10_000_000}
 }
 
 // addMonth is the same day and time of the next month, or that month's last day where it is

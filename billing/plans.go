@@ -8,9 +8,14 @@ import (
 
 // Plans are the plans that are sold, in order of price.
 type Plans struct {
-	ordered []*breakwaterv1.Plan
-	rank    map[string]int
+	currency string
+	ordered  []*breakwaterv1.Plan
+	rank     map[string]int
 }
+
+// Currency is what everything is priced in, by its code of ISO 4217, such as `USD`. All amounts
+// are in its hundredths, cents.
+func (p *Plans) Currency() string { return p.currency }
 
 // All returns the plans, cheapest first. Which apps a plan allows is answered by the app
 // catalogue, so `apps` is empty here.

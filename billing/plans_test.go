@@ -102,7 +102,10 @@ func TestRefusedFiles(t *testing.T) {
 		"twice":               {`"id": "pro"`, `"id": "free"`},
 		"bad ID":              {`"id": "pro"`, `"id": "Pro plan"`},
 		"percentage":          {`"slaPercent": 99.99`, `"slaPercent": 101`},
-		"text after":          {"\n]", "\n] []"},
+		"no currency":         {`"currency": "USD",`, ``},
+		"no such currency":    {`"USD"`, `"usd"`},
+		"no cents":            {`"USD"`, `"JPY"`},
+		"text after":          {"\n}", "\n} []"},
 	} {
 		changed := strings.Replace(text, change[0], change[1], 1)
 		if name == "text after" {
@@ -115,7 +118,7 @@ func TestRefusedFiles(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	for _, empty := range []string{"", "[]", "{}", "null"} {
+	for _, empty := range []string{"", "[]", "{}", "null", `{"currency": "USD"}`} {
 		if _, err := parse([]byte(empty)); err == nil {
 			t.Errorf("%q: accepted", empty)
 		}

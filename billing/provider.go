@@ -9,9 +9,6 @@ import (
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 )
 
-// Currency is what everything is priced in; amounts are in its smallest unit, cents.
-const Currency = "usd"
-
 // Provider takes payments: Stripe, or the local ledger. Its terms are Stripe's
 // (https://docs.stripe.com/api), reduced to what is needed: one customer and at most one
 // monthly subscription for an account, with one item for each plan.
@@ -19,7 +16,7 @@ const Currency = "usd"
 // Methods that change something take an idempotency key: repeated with the same key and
 // request within 24 hours they change nothing more and return the first answer, whatever
 // happened in between. A caller therefore stores key and request before the first call.
-// An answer always shows the state after the call. Methods may be called concurrently and
+// Amounts are in cents, of the currency of the plans. An answer always shows the state after the call. Methods may be called concurrently and
 // end with their context; [PaymentError], [ErrNotFound], [ErrRefused], [ErrSpent]
 // and [ErrRetry] tell what became of a call, and every other error leaves it unknown, as
 // [ErrRetry] does.

@@ -57,14 +57,14 @@ func (e *Engine) Billing(rec *storev1.BillingRecord) *breakwaterv1.Billing {
 	b.DetailsFailure = rec.GetDetailsFailure()
 	b.PaymentMethod = seen.GetPaymentMethod()
 	b.Standing = standing(rec)
-	b.Balance = dollars(seen.GetBalance())
+	b.Balance = e.rules.plans.money(seen.GetBalance())
 	if b.GetStanding() == breakwaterv1.Billing_PAST_DUE {
 		b.DegradeTime = rec.GetStanding().GetDegradeTime()
 	}
 	if live(rec) {
 		b.CurrentPeriodStart, b.CurrentPeriodEnd = seen.GetPeriodStart(), seen.GetPeriodEnd()
 		if next := e.rules.desired(rec); len(next) > 0 {
-			b.UpcomingInvoice = dollars(max(0, e.rules.plans.value(next)+seen.GetBalance()))
+			b.UpcomingInvoice = e.rules.plans.money(max(0, e.rules.plans.value(next)+seen.GetBalance()))
 		}
 	}
 	return b

@@ -151,7 +151,7 @@ func (p *Provider) Credit(ctx context.Context, key, customer string, cents int64
 			Params:      params,
 			Customer:    new(customer),
 			Amount:      new(-cents), // Below zero a balance is in the customer's favour.
-			Currency:    new(billing.Currency),
+			Currency:    new(strings.ToLower(p.plans.Currency())),
 			Description: new(reason),
 		})
 		return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	stripego "github.com/stripe/stripe-go/v76"
 
@@ -104,7 +105,7 @@ func (s *syncRun) syncPrice(ctx context.Context, plan *breakwaterv1.Plan, produc
 				current, err = s.prices.New(&stripego.PriceParams{
 					Params:            params,
 					Product:           new(productID(id)),
-					Currency:          new(billing.Currency),
+					Currency:          new(currencyOf(plan)),
 					UnitAmount:        new(cents(plan)),
 					Recurring:         &stripego.PriceRecurringParams{Interval: new("month")},
 					LookupKey:         new(lookupKey(id)),
@@ -126,10 +127,15 @@ func (s *syncRun) syncPrice(ctx context.Context, plan *breakwaterv1.Plan, produc
 	return nil
 }
 
+// currencyOf is what a plan is priced in, as Stripe writes it.
+func currencyOf(plan *breakwaterv1.Plan) string {
+	return strings.ToLower(plan.GetPrice().GetCurrencyCode())
+}
+
 // isPriceOf says whether a price is what a plan costs, and is found as such.
 func isPriceOf(p *stripego.Price, plan *breakwaterv1.Plan) bool {
 	return p.LookupKey == lookupKey(planID(plan)) && p.Metadata[planKey] == planID(plan) &&
-		p.UnitAmount == cents(plan) && p.Currency == billing.Currency &&
+		p.UnitAmount == cents(plan) && p.Currency == stripego.Currency(currencyOf(plan)) &&
 		p.BillingScheme != stripego.PriceBillingSchemeTiered && p.TransformQuantity == nil &&
 		p.Recurring != nil && p.Recurring.Interval == stripego.PriceRecurringIntervalMonth && p.Recurring.IntervalCount == 1 &&
 		p.Recurring.UsageType == stripego.PriceRecurringUsageTypeLicensed

@@ -31,6 +31,7 @@ type BillingEngine interface {
 	Ask(tx billing.Tx, needCustomer bool) error
 	Preview(ctx context.Context, account, site, plan string) (*billing.Quote, error)
 	Subscription(rec *storev1.BillingRecord, domain string, site billing.SiteState) *breakwaterv1.Subscription
+	Currency() string
 	ActionSecret(ctx context.Context, rec *storev1.BillingRecord) (string, error)
 	Billing(rec *storev1.BillingRecord) *breakwaterv1.Billing
 	Invoices(ctx context.Context, account, after string, limit int) ([]*billing.Invoice, bool, error)
@@ -167,12 +168,9 @@ func planIDs(plans SitePlans) []string {
 	return ids
 }
 
-// billingCurrency is that of all plans.
-const billingCurrency = "USD"
-
-// billingMoney is an amount in cents as the API has it.
-func billingMoney(cents int64) *money.Money {
-	return &money.Money{CurrencyCode: billingCurrency, Units: cents / 100, Nanos: int32(cents%100) * 10_000_000}
+// cents is an amount in cents as the API has it.
+func (b *BillingBase) cents(cents int64) *money.Money {
+	return &money.Money{CurrencyCode: b.Engine.Currency(), Units: cents / 100, Nanos: int32(cents%100) * 10_000_000}
 }
 
 // billingTime is a time as the API has it; not set where it is zero.

@@ -168,7 +168,7 @@ func TestInvoices(t *testing.T) {
 
 // TestInvoicePrinted: whatever customers write, the page is a page.
 func TestInvoicePrinted(t *testing.T) {
-	page, err := invoicePrinted("", "Display", &billing.Invoice{
+	page, err := invoicePrinted("", "Display", "USD", &billing.Invoice{
 		Details: &breakwaterv1.Billing{
 			LegalName: `<script>alert(1)</script>`,
 			Address:   &postaladdress.PostalAddress{AddressLines: []string{`"><img src=x>`}, PostalCode: "3511", Locality: "Utrecht"},
@@ -195,8 +195,9 @@ func TestInvoicePrinted(t *testing.T) {
 }
 
 func TestBillingMoney(t *testing.T) {
+	w := newBillingWorld(t, false)
 	for cents, want := range map[int64]string{0: "0 0", 2000: "20 0", 1999: "19 990000000", -1050: "-10 -500000000", -5: "0 -50000000"} {
-		if m := billingMoney(cents); fmt.Sprint(m.GetUnits(), m.GetNanos()) != want || m.GetCurrencyCode() != "USD" {
+		if m := w.billing.cfg.cents(cents); fmt.Sprint(m.GetUnits(), m.GetNanos()) != want || m.GetCurrencyCode() != "USD" {
 			t.Errorf("%d: %v, want %s", cents, m, want)
 		}
 	}

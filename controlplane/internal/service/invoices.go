@@ -43,19 +43,19 @@ const (
 	invoiceLines = 250
 )
 
-// invoiceShown is an invoice as the API shows it.
-func invoiceShown(account string, in *billing.Invoice) *breakwaterv1.Invoice {
+// shown is an invoice as the API shows it.
+func (s *Invoices) shown(account string, in *billing.Invoice) *breakwaterv1.Invoice {
 	out := &breakwaterv1.Invoice{
 		Name:   resource.InvoiceName(account, in.ID),
 		Number: in.Number, State: in.State,
 		CreateTime: billingTime(in.Created), PayTime: billingTime(in.Paid), NextAttemptTime: billingTime(in.NextAttempt),
-		Subtotal: billingMoney(in.Subtotal), Tax: billingMoney(in.Tax), Total: billingMoney(in.Total),
-		AmountDue: billingMoney(in.AmountRemaining), AmountPaid: billingMoney(in.AmountPaid),
+		Subtotal: s.cfg.cents(in.Subtotal), Tax: s.cfg.cents(in.Tax), Total: s.cfg.cents(in.Total),
+		AmountDue: s.cfg.cents(in.AmountRemaining), AmountPaid: s.cfg.cents(in.AmountPaid),
 		HostedUri: in.HostedURL, PdfUri: in.PDFURL, Attempts: int32(min(in.Attempts, 1<<20)),
 	}
 	for _, l := range in.Lines[:min(len(in.Lines), invoiceLines)] {
 		out.Lines = append(out.Lines, &breakwaterv1.Invoice_Line{
-			Description: l.Description, Plan: l.Plan, Quantity: l.Quantity, Amount: billingMoney(l.Amount),
+			Description: l.Description, Plan: l.Plan, Quantity: l.Quantity, Amount: s.cfg.cents(l.Amount),
 			Proration: l.Proration, PeriodStart: billingTime(l.PeriodStart), PeriodEnd: billingTime(l.PeriodEnd),
 		})
 	}
@@ -86,7 +86,7 @@ func (s *Invoices) ListInvoices(ctx context.Context, req *breakwaterv1.ListInvoi
 				return err
 			}
 			for _, in := range page {
-				if !yield(in.ID, invoiceShown(parent.Account, in)) {
+				if !yield(in.ID, s.shown(parent.Account, in)) {
 					return nil
 				}
 				after = in.ID
@@ -132,7 +132,7 @@ func (s *Invoices) GetInvoice(ctx context.Context, req *breakwaterv1.GetInvoiceR
 	if err != nil {
 		return nil, err
 	}
-	return invoiceShown(name.Account, in), nil
+	return s.shown(name.Account, in), nil
 }
 
 // ExportInvoice implements InvoiceService.
@@ -152,7 +152,7 @@ func (s *Invoices) ExportInvoice(ctx context.Context, req *breakwaterv1.ExportIn
 	if err != nil {
 		return nil, err
 	}
-	page, err := invoicePrinted(s.cfg.Seller, account.GetAccount().GetDisplayName(), in)
+	page, err := invoicePrinted(s.cfg.Seller, account.GetAccount().GetDisplayName(), s.cfg.Engine.Currency(), in)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/currency"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/billing"
 )
@@ -17,8 +21,7 @@ var invoiceText string
 
 // invoiceTemplate escapes whatever customers wrote.
 var invoiceTemplate = template.Must(template.New("invoice").Funcs(template.FuncMap{
-	"money": invoiceMoney,
-	"date":  invoiceDate,
+	"date": invoiceDate,
 }).Parse(invoiceText))
 
 // invoiceView is what the page shows.
@@ -29,16 +32,24 @@ type invoiceView struct {
 	Address []string
 	TaxIDs  []*breakwaterv1.Billing_TaxId
 	State   string
+	// Currency is its code, and Symbol what stands before amounts.
+	Currency, Symbol string
 	*billing.Invoice
 }
 
 // invoicePrinted is an invoice as a page of HTML that needs nothing else. It is made out to whom it
 // was when it was made: what the account changes later changes no invoice.
-func invoicePrinted(seller, displayName string, in *billing.Invoice) ([]byte, error) {
+func invoicePrinted(seller, displayName, code string, in *billing.Invoice) ([]byte, error) {
 	details := in.Details
 	v := invoiceView{
 		Seller: seller, Buyer: details.GetLegalName(), Email: in.Email, TaxIDs: details.GetTaxIds(),
 		State: strings.ToLower(in.State.String()), Invoice: in,
+		Currency: code, Symbol: code + "\u00a0",
+	}
+	if unit, err := currency.ParseISO(code); err == nil {
+		if symbol := message.NewPrinter(language.English).Sprint(currency.NarrowSymbol(unit)); symbol != code {
+			v.Symbol = symbol
+		}
 	}
 	if v.Seller == "" {
 		v.Seller = "Breakwater"
@@ -50,19 +61,19 @@ func invoicePrinted(seller, displayName string, in *billing.Invoice) ([]byte, er
 	v.Address = append([]string{a.GetOrganization()}, a.GetAddressLines()...)
 	v.Address = append(v.Address, strings.TrimSpace(a.GetPostalCode()+" "+a.GetLocality()), a.GetAdministrativeArea(), a.GetRegionCode())
 	var b bytes.Buffer
-	if err := invoiceTemplate.Execute(&b, v); err != nil {
+	if err := invoiceTemplate.Execute(&b, &v); err != nil {
 		return nil, fmt.Errorf("service: invoice %s: %w", in.ID, err)
 	}
 	return b.Bytes(), nil
 }
 
-// invoiceMoney writes cents as people do.
-func invoiceMoney(cents int64) string {
+// Money writes cents as people do.
+func (v *invoiceView) Money(cents int64) string {
 	sign, n := "", cents
 	if cents < 0 {
 		sign, n = "−", -cents
 	}
-	return fmt.Sprintf("%s$%s.%02d", sign, thousands(n/100), n%100)
+	return fmt.Sprintf("%s%s%s.%02d", sign, v.Symbol, thousands(n/100), n%100)
 }
 
 func thousands(n int64) string {

@@ -200,12 +200,12 @@ func (s *Subscriptions) PreviewSubscription(ctx context.Context, req *breakwater
 	}
 	out := &breakwaterv1.PreviewSubscriptionResponse{
 		Quote: quote.Token, ExpireTime: billingTime(quote.Expires),
-		DueNow: billingMoney(quote.DueNow), NextInvoice: billingMoney(quote.NextInvoice),
+		DueNow: s.cfg.cents(quote.DueNow), NextInvoice: s.cfg.cents(quote.NextInvoice),
 		NextInvoiceTime: billingTime(quote.NextInvoiceTime), EffectiveTime: billingTime(quote.Effective), TurnsOff: off,
 	}
 	for _, l := range quote.Lines {
 		out.Lines = append(out.Lines, &breakwaterv1.PreviewSubscriptionResponse_Line{
-			Description: l.Description, Amount: billingMoney(l.Amount),
+			Description: l.Description, Amount: s.cfg.cents(l.Amount),
 		})
 	}
 	return out, nil
