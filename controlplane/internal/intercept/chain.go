@@ -10,6 +10,7 @@ import (
 	"buf.build/go/protovalidate"
 	"github.com/jonboulle/clockwork"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authn"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/authz"
@@ -31,6 +32,13 @@ type Limiter interface {
 // Gate bounds how many calls run at once.
 type Gate interface {
 	Enter(ctx context.Context, tenant string) (leave func(), err error)
+}
+
+// Checker is a service that knows rules of its requests that the protos can't say and that
+// need nothing stored. It is asked where rules of the protos are broken, so that the caller
+// learns of all at once; what breaks no rule of the protos its handlers check.
+type Checker interface {
+	Check(request proto.Message) error
 }
 
 // Config is what a Chain needs.
@@ -88,7 +96,7 @@ func (c *Chain) Unary() grpc.UnaryServerInterceptor {
 			return nil, err
 		}
 		defer leave()
-		if err := r.open(req); err != nil {
+		if err := r.open(req, info.Server); err != nil {
 			return nil, err
 		}
 		return handler(call.With(ctx, r.info), req)
@@ -156,7 +164,7 @@ func (s *stream) RecvMsg(m any) error {
 		return s.run.validate(m)
 	}
 	s.started = true
-	if err := s.run.open(m); err != nil {
+	if err := s.run.open(m, nil); err != nil {
 		return err
 	}
 	s.ctx = call.With(s.ctx, s.run.info)

@@ -121,8 +121,12 @@ func Bearer(header string) string {
 	return strings.TrimSpace(credential)
 }
 
-// open runs the steps that need the request.
-func (r *run) open(req any) error {
+// maxChecked bounds the requests that a [Checker] sees although they break rules of the
+// protos, which are what bounds the work of checking.
+const maxChecked = 16 << 10
+
+// open runs the steps that need the request. service is who it is for; nil for a stream's.
+func (r *run) open(req, service any) error {
 	m, ok := req.(proto.Message)
 	if !ok {
 		return rpcerr.Internal(fmt.Errorf("intercept: request of type %T", req))
@@ -133,7 +137,11 @@ func (r *run) open(req any) error {
 	if err := r.options(m); err != nil {
 		return err
 	}
-	return r.validate(m)
+	err := r.validate(m)
+	if c, ok := service.(Checker); ok && err != nil && proto.Size(m) <= maxChecked {
+		err = rpcerr.Together(rpcerr.Within(err, r.rule.Body), rpcerr.Within(c.Check(m), r.rule.Body))
+	}
+	return err
 }
 
 func (r *run) validate(req any) error {

@@ -84,13 +84,26 @@ func memberStore(tx *change.Tx, name resource.Name, rec *storev1.MemberRecord, s
 	return memberShown(rec), tx.Put(name.Tenant().Member(name.ID), rec)
 }
 
+// memberWanted checks what a request wants, and makes a member of it that is invited.
+func memberWanted(in *breakwaterv1.Member) (*breakwaterv1.Member, error) {
+	m := &breakwaterv1.Member{
+		Email: strings.ToLower(in.GetEmail()), Role: in.GetRole(), Sites: in.GetSites(), Labels: in.GetLabels(),
+		State: breakwaterv1.Member_INVITED,
+	}
+	var err error
+	if m.GetEmail() == "" {
+		err = rpcerr.InvalidField("member.email", "required", "a member has an e-mail address")
+	}
+	return m, rpcerr.Together(err, memberChecked(m))
+}
+
 // memberChecked checks a role with its sites, and makes the domains canonical.
 func memberChecked(m *breakwaterv1.Member) error {
-	if m.GetRole() == breakwaterv1.Member_ROLE_UNSPECIFIED {
-		return rpcerr.InvalidField("member.role", "required", "a member has a role")
-	}
 	sites, violations := memberDomains("member.sites", m.GetSites())
-	if len(sites) > 0 && !permission.LimitedRole(m.GetRole()) {
+	switch {
+	case m.GetRole() == breakwaterv1.Member_ROLE_UNSPECIFIED:
+		violations = append(violations, rpcerr.Violation{Field: "member.role", Rule: "required", Message: "a member has a role"})
+	case len(sites) > 0 && !permission.LimitedRole(m.GetRole()):
 		violations = append(violations, rpcerr.Violation{
 			Field: "member.sites", Rule: "role", Message: "only an editor or a viewer can be limited to sites",
 		})
@@ -171,22 +184,17 @@ func (s *Members) CreateMember(ctx context.Context, req *breakwaterv1.CreateMemb
 	if err != nil {
 		return nil, err
 	}
-	email := strings.ToLower(req.GetMember().GetEmail())
-	if email == "" {
-		return nil, rpcerr.InvalidField("member.email", "required", "a member has an e-mail address")
+	wanted, err := memberWanted(req.GetMember())
+	if err != nil {
+		return nil, err
 	}
 	id, err := authn.NewID(s.cfg.Random)
 	if err != nil {
 		return nil, err
 	}
 	name := resource.Name{Account: parent.Account, Collection: "members", ID: id}
-	wanted := &breakwaterv1.Member{
-		Name: name.String(), Email: email, Role: req.GetMember().GetRole(), Sites: req.GetMember().GetSites(),
-		Labels: req.GetMember().GetLabels(), State: breakwaterv1.Member_INVITED,
-	}
-	if err := memberChecked(wanted); err != nil {
-		return nil, err
-	}
+	email := wanted.GetEmail()
+	wanted.Name = name.String()
 	return accountDo(ctx, s.cfg.Writer, s.cfg.Source, name.Tenant(), func(tx *change.Tx) (*breakwaterv1.Member, error) {
 		if err := memberOwners(tx, parent, wanted.GetRole()); err != nil {
 			return nil, err

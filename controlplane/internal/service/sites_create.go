@@ -74,29 +74,17 @@ func (s *Sites) CreateSite(ctx context.Context, req *breakwaterv1.CreateSiteRequ
 	})
 }
 
-// siteWanted checks what a request wants and makes a record of it.
+// siteWanted checks what a request wants and makes a record of it. The error says all that
+// is wrong, also beside a domain that is none.
 func (s *Sites) siteWanted(in *breakwaterv1.Site, account string) (*storev1.SiteRecord, domain.Domain, error) {
 	d, err := s.cfg.Domains.Parse(in.GetDomain())
-	if err != nil {
-		return nil, d, err
+	if want := resource.SiteName(account, d.String()); !d.IsZero() && in.GetName() != "" && in.GetName() != want {
+		err = rpcerr.InvalidField("name", "resource_name", "must be %s or left out", want)
 	}
-	if want := resource.SiteName(account, d.String()); in.GetName() != "" && in.GetName() != want {
-		return nil, d, rpcerr.InvalidField("name", "resource_name", "must be %s or left out", want)
-	}
-	setup := in.GetSetup()
-	switch {
-	case setup == breakwaterv1.Site_SETUP_UNSPECIFIED && d.Registrable():
-		setup = breakwaterv1.Site_FULL
-	case setup == breakwaterv1.Site_SETUP_UNSPECIFIED:
-		setup = breakwaterv1.Site_PARTIAL
-	case setup == breakwaterv1.Site_FULL && !d.Registrable():
-		return nil, d, rpcerr.InvalidField("setup", "registrable",
-			"FULL is for a domain one label below a public suffix, as %s: use PARTIAL for %s", d.RegistrableDomain(), d)
-	}
-	verification, err := siteVerification(setup, in.GetVerification().GetType())
-	if err != nil {
-		return nil, d, err
-	}
+	setup, wrong := siteSetup(in.GetSetup(), d)
+	err = rpcerr.Together(err, wrong)
+	verification, wrong := siteVerification(setup, in.GetVerification().GetType())
+	err = rpcerr.Together(err, wrong)
 	rec := &storev1.SiteRecord{
 		Site: &breakwaterv1.Site{
 			Domain: d.String(), DisplayDomain: d.Unicode(), Setup: setup, Verification: verification, Labels: in.GetLabels(),
@@ -105,12 +93,29 @@ func (s *Sites) siteWanted(in *breakwaterv1.Site, account string) (*storev1.Site
 	}
 	if in.GetOrigin() != nil {
 		if v := siteOriginViolations(in.GetOrigin(), d.String()); len(v) > 0 {
-			return nil, d, rpcerr.Invalid(v...)
+			err = rpcerr.Together(err, rpcerr.Invalid(v...))
 		}
 		rec.Config.Origin = siteCanonicalOrigin(in.GetOrigin())
 	}
+	if err != nil {
+		return nil, d, err
+	}
 	sitestate.CompleteConfig(rec.GetConfig())
 	return rec, d, nil
+}
+
+// siteSetup is how a site is set up: as was asked, or as its domain allows.
+func siteSetup(asked breakwaterv1.Site_Setup, d domain.Domain) (breakwaterv1.Site_Setup, error) {
+	switch {
+	case asked == breakwaterv1.Site_SETUP_UNSPECIFIED && d.Registrable():
+		return breakwaterv1.Site_FULL, nil
+	case asked == breakwaterv1.Site_SETUP_UNSPECIFIED:
+		return breakwaterv1.Site_PARTIAL, nil
+	case asked == breakwaterv1.Site_FULL && !d.IsZero() && !d.Registrable():
+		return asked, rpcerr.InvalidField("setup", "registrable",
+			"FULL is for a domain one label below a public suffix, as %s: use PARTIAL for %s", d.RegistrableDomain(), d)
+	}
+	return asked, nil
 }
 
 // siteVerification is the kind of record that verifies a PARTIAL site: the one that was asked
