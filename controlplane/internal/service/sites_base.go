@@ -168,8 +168,8 @@ func (e *siteEdit) entitlements() *breakwaterv1.Entitlements {
 	return e.base.Plans.Entitlements(e.plan())
 }
 
-// siteMeets fails unless the resource still has the etag that the request, or If-Match,
-// names.
+// siteMeets fails unless the resource still has the etags that the request and If-Match
+// name, where they do.
 func siteMeets(tx *change.Tx, requested, current, name string) error {
 	if siteTagMeets(tx.Call().Etag(requested), current) {
 		return nil
