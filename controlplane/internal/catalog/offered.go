@@ -22,7 +22,8 @@ type History interface {
 // Offered returns what the API may offer: for every entry, its newest version that every
 // data center is known to hold, which is the newest one that the registry stored at or
 // before covered, the revision that the platform channel's last known good release covers.
-// Entries that are newer altogether are left out.
+// Entries that are newer altogether are left out. A kill is no offer: it shows as soon as it is
+// stored, so that nobody relies on an app that is on its way out.
 //
 // current holds what is stored below [resource.AppsPrefix]. An entry whose current version
 // is offered costs nothing; for the others one short page of history is read. For that,
@@ -32,6 +33,10 @@ type History interface {
 func Offered(ctx context.Context, current []registry.KV, history History, covered int64) ([]*breakwaterv1.App, error) {
 	apps := make([]*breakwaterv1.App, 0, len(current))
 	for _, kv := range current {
+		app, err := appOf(kv)
+		if err != nil {
+			return nil, err
+		}
 		if kv.ModRevision > covered {
 			older, err := versionAt(ctx, strings.TrimPrefix(kv.Key, resource.AppsPrefix), history, covered)
 			if err != nil {
@@ -40,16 +45,28 @@ func Offered(ctx context.Context, current []registry.KV, history History, covere
 			if older == nil {
 				continue
 			}
-			kv = *older
+			killed := app.GetKilled()
+			if app, err = appOf(*older); err != nil {
+				return nil, err
+			}
+			app.Killed = app.GetKilled() || killed
 		}
-		var rec storev1.AppRecord
-		if err := proto.Unmarshal(kv.Value, &rec); err != nil {
-			return nil, fmt.Errorf("catalog: record %s: %w", kv.Key, err)
-		}
-		apps = append(apps, rec.GetApp())
+		apps = append(apps, app)
 	}
 	slices.SortFunc(apps, func(a, b *breakwaterv1.App) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return apps, nil
+}
+
+// appOf decodes an entry.
+func appOf(kv registry.KV) (*breakwaterv1.App, error) {
+	rec := &storev1.AppRecord{}
+	if err := proto.Unmarshal(kv.Value, rec); err != nil {
+		return nil, fmt.Errorf("catalog: record %s: %w", kv.Key, err)
+	}
+	if rec.GetApp() == nil {
+		return nil, fmt.Errorf("catalog: record %s is empty", kv.Key)
+	}
+	return rec.GetApp(), nil
 }
 
 // versionAt finds an entry's newest version that was stored at or before covered, or nil.

@@ -60,10 +60,23 @@ func TestOffered(t *testing.T) {
 			t.Errorf("at %d: %v", test.covered, apps)
 		}
 		for _, app := range apps {
+			if app.GetKilled() {
+				t.Errorf("at %d: %s is killed", test.covered, app.GetName())
+			}
 			if app.GetVersion() != test.want[app.GetName()] {
 				t.Errorf("at %d: %s has version %d", test.covered, app.GetName(), app.GetVersion())
 			}
 		}
+	}
+	killed := app("alpha", 42)
+	killed.Killed = true
+	put(killed)
+	if page, err = store.List(t.Context(), registry.ListRequest{Prefix: resource.AppsPrefix}); err != nil {
+		t.Fatal(err)
+	}
+	apps, err := Offered(t.Context(), page.KVs, store, b2)
+	if err != nil || len(apps) != 2 || apps[0].GetVersion() != 41 || !apps[0].GetKilled() || apps[1].GetKilled() {
+		t.Errorf("a kill that is on its way: %v, %v", apps, err)
 	}
 	if _, err := Offered(t.Context(), []registry.KV{{Key: resource.App("x"), Value: []byte{0xff}}}, store, 1); err == nil {
 		t.Error("a broken record was offered")

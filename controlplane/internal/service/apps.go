@@ -108,6 +108,9 @@ func (s *Apps) siteApp(ctx context.Context, full string) (resource.Name, *breakw
 	return name, app, nil
 }
 
+// appKilled is why an app is not available that the operator switched off for everybody.
+const appKilled = "KILLED"
+
 // shownApp is a site's switch as the API shows it.
 func (s *Apps) shownApp(rec *storev1.SiteRecord, app *breakwaterv1.App) *breakwaterv1.SiteApp {
 	id := catalog.ID(app)
@@ -124,7 +127,14 @@ func (s *Apps) shownApp(rec *storev1.SiteRecord, app *breakwaterv1.App) *breakwa
 	}
 	out.Name = resource.SiteAppName(sitestate.Account(rec), rec.GetSite().GetDomain(), id)
 	out.Category, out.MinimumPlan, out.Owner = app.GetCategory(), app.GetMinimumPlan(), app.GetOwner()
-	out.Available = s.cfg.Plans.Allows(rec.GetSite().GetPlan(), app.GetMinimumPlan())
+	switch {
+	case app.GetKilled():
+		out.UnavailableReason = appKilled
+	case !s.cfg.Plans.Allows(rec.GetSite().GetPlan(), app.GetMinimumPlan()):
+		out.UnavailableReason = string(rpcerr.ReasonPlanRequired)
+	default:
+		out.Available = true
+	}
 	out.Version = rec.GetSite().GetVersion()
 	return out
 }

@@ -184,6 +184,16 @@ func TestUpdateApp(t *testing.T) {
 	if err != nil || seen.GetVersion() != 1 {
 		t.Errorf("offered: %v, %v", seen, err)
 	}
+	// A kill is no offer: it shows at once.
+	site := w.create("acme", "shop.example").GetName()
+	shown, err := apps.GetSiteApp(w.as("GetSiteApp"), &breakwaterv1.GetSiteAppRequest{Name: site + "/apps/always-online"})
+	if err != nil || shown.GetAvailable() || shown.GetUnavailableReason() != "KILLED" {
+		t.Errorf("a killed app: %v, %v", shown, err)
+	}
+	shown, err = apps.GetSiteApp(w.as("GetSiteApp"), &breakwaterv1.GetSiteAppRequest{Name: site + "/apps/waf"})
+	if err != nil || shown.GetAvailable() || shown.GetUnavailableReason() != "PLAN_REQUIRED" {
+		t.Errorf("an app of a better plan: %v, %v", shown, err)
+	}
 	covered = kv.ModRevision
 	if seen, err = apps.GetApp(w.as("GetApp"), &breakwaterv1.GetAppRequest{Name: before.GetName()}); err != nil || seen.GetVersion() != 2 {
 		t.Errorf("offered at last: %v, %v", seen, err)
