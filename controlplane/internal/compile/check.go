@@ -36,9 +36,13 @@ const minPreloadSeconds = 365 * 24 * 3600
 // CheckSettings returns the combinations of settings that can't work.
 func CheckSettings(s *breakwaterv1.Settings) []error {
 	var problems []error
-	if h := s.GetHsts(); h.GetPreload() && (!h.GetEnabled() || !h.GetIncludeSubdomains() || h.GetMaxAgeSeconds() < minPreloadSeconds) {
+	switch h := s.GetHsts(); {
+	case h.GetPreload() && (!h.GetEnabled() || !h.GetIncludeSubdomains() || h.GetMaxAgeSeconds() < minPreloadSeconds):
 		problems = append(problems, impossible("hsts.preload", "hsts",
 			"browsers preload only what is enabled, with includeSubdomains and a maxAgeSeconds of %d at least", minPreloadSeconds))
+	case h.GetEnabled() && h.GetMaxAgeSeconds() == 0:
+		problems = append(problems, impossible("hsts.maxAgeSeconds", "hsts",
+			"with zero seconds browsers forget it: say how long they remember, such as 300 to try it out and 31536000 for a year"))
 	}
 	if s.GetTlsMode() == breakwaterv1.Settings_OFF {
 		if s.GetHttpsRedirect() {

@@ -204,10 +204,12 @@ func TestSettings(t *testing.T) {
 		`{"hsts": {"enabled": true, "preload": true, "includeSubdomains": true, "maxAgeSeconds": 31535999}}`: "impossible hsts.preload hsts",
 		`{"hsts": {"enabled": true, "preload": true, "maxAgeSeconds": 31536000}}`:                            "impossible hsts.preload hsts",
 		`{"hsts": {"preload": true, "includeSubdomains": true, "maxAgeSeconds": 31536000}}`:                  "impossible hsts.preload hsts",
-		`{"tlsMode": "OFF"}`:                             "",
-		`{"tlsMode": "OFF", "httpsRedirect": true}`:      "impossible httpsRedirect redirect",
-		`{"tlsMode": "OFF", "hsts": {"enabled": true}}`:  "impossible hsts.enabled hsts",
-		`{"tlsMode": "FLEXIBLE", "httpsRedirect": true}`: "",
+		`{"tlsMode": "OFF"}`:                                                  "",
+		`{"tlsMode": "OFF", "httpsRedirect": true}`:                           "impossible httpsRedirect redirect",
+		`{"tlsMode": "OFF", "hsts": {"enabled": true, "maxAgeSeconds": 300}}`: "impossible hsts.enabled hsts",
+		`{"hsts": {"enabled": true}}`:                                         "impossible hsts.maxAgeSeconds hsts",
+		`{"hsts": {"includeSubdomains": true}}`:                               "",
+		`{"tlsMode": "FLEXIBLE", "httpsRedirect": true}`:                      "",
 	} {
 		s := &breakwaterv1.Settings{}
 		if err := protojson.Unmarshal([]byte(text), s); err != nil {

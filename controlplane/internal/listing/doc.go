@@ -22,6 +22,7 @@
 //   - `sites:"example.com"` says that the list has the element.
 //   - `stateReason:word` says that the text contains the word, in any case.
 //   - `deleteTime:*` says that the field is set.
+//   - What the list's items do not have, as [Options.Absent] says, is refused.
 //   - Enums compare by name, timestamps as RFC 3339, durations as `90s` or `1h30m`.
 //
 // # Costs

@@ -23,7 +23,7 @@ const (
 type predicate func(protoreflect.Message) bool
 
 // compile turns a filter into a predicate; nil where there is no filter.
-func compile(md protoreflect.MessageDescriptor, filter string) (predicate, error) {
+func compile(md protoreflect.MessageDescriptor, filter string, absent ...string) (predicate, error) {
 	filter = strings.TrimSpace(filter)
 	if filter == "" {
 		return nil, nil
@@ -40,7 +40,7 @@ func compile(md protoreflect.MessageDescriptor, filter string) (predicate, error
 	if err != nil {
 		return nil, syntaxError(err)
 	}
-	c := compiler{md: md}
+	c := compiler{md: md, absent: absent}
 	return c.expression(parsed.GetExpr())
 }
 
@@ -92,6 +92,7 @@ func syntaxError(err error) error {
 
 type compiler struct {
 	md          protoreflect.MessageDescriptor
+	absent      []string
 	comparisons int
 }
 
@@ -124,6 +125,11 @@ func (c *compiler) expression(e *expr.Expr) (predicate, error) {
 	p, err := resolve(c.md, segments)
 	if err != nil {
 		return nil, err
+	}
+	for _, name := range c.absent {
+		if p.json == name || strings.HasPrefix(p.json, name+".") {
+			return nil, fmt.Errorf("%q is not in this list, so no filter can use it", name)
+		}
 	}
 	return c.restriction(p, call.GetFunction(), args[1])
 }

@@ -168,6 +168,18 @@ func TestFilterRefused(t *testing.T) {
 	}
 }
 
+// TestAbsentFields: a filter of what the list's items do not have is refused, not empty.
+func TestAbsentFields(t *testing.T) {
+	md := shop().ProtoReflect().Descriptor()
+	for filter, refused := range map[string]bool{
+		`origin.address = "x"`: true, `origin:*`: true, `NOT (paused = true OR origin.port > 1)`: true, `paused = true`: false,
+	} {
+		if _, err := compile(md, filter, "origin"); (err != nil) != refused || refused && !strings.Contains(err.Error(), "not in this list") {
+			t.Errorf("%s: %v", filter, err)
+		}
+	}
+}
+
 func FuzzCompile(f *testing.F) {
 	for _, seed := range []string{
 		`state = ACTIVE`, `labels.env = "prod" AND NOT (paused = true)`, `a(b((c((`, `createTime > "2026-03-01T12:00:00Z"`,

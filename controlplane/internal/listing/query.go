@@ -29,6 +29,9 @@ type Options struct {
 	// KeyOrder names the field, if any, by which the scan's keys are ordered already. An
 	// orderBy of it alone, ascending, needs no sorting.
 	KeyOrder string
+	// Absent names fields, by their JSON paths, that the returned items have but for this list.
+	// A filter of them, or of what is below, would match nothing and is refused.
+	Absent []string
 	// Scope is what else ties a token, beside the request itself, such as the principal
 	// where that decides what is listed.
 	Scope string
@@ -80,7 +83,7 @@ func Parse(req, item proto.Message, opts Options) (*Query, error) {
 	}
 	md := item.ProtoReflect().Descriptor()
 	if fd := field(r, "filter", protoreflect.StringKind); fd != nil {
-		match, err := compile(md, r.Get(fd).String())
+		match, err := compile(md, r.Get(fd).String(), opts.Absent...)
 		if err != nil {
 			invalid("filter", "filter", err)
 		}

@@ -51,7 +51,7 @@ func (s *Versions) ListVersions(ctx context.Context, req *breakwaterv1.ListVersi
 	if err != nil {
 		return nil, err
 	}
-	q, err := listing.Parse(req, &breakwaterv1.Version{}, listing.Options{})
+	q, err := listing.Parse(req, &breakwaterv1.Version{}, listing.Options{Absent: []string{"config"}})
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,14 @@ func TestVersions(t *testing.T) {
 	if err != nil || len(rest.GetVersions()) != 1 || rest.GetNextPageToken() != "" {
 		t.Errorf("%v, %v", rest, err)
 	}
+	for filter, refused := range map[string]bool{`config.settings.tlsMode = OFF`: true, `cause = "UpdateSettings"`: false} {
+		found, err := s.ListVersions(w.as("ListVersions"), &breakwaterv1.ListVersionsRequest{Parent: site, Filter: filter})
+		if refused {
+			wantReason(t, err, codes.InvalidArgument, rpcerr.ReasonInvalidField, "filter")
+		} else if err != nil || len(found.GetVersions()) != 1 {
+			t.Errorf("%s: %v, %v", filter, found, err)
+		}
+	}
 	one, err := s.GetVersion(w.as("GetVersion"), &breakwaterv1.GetVersionRequest{Name: site + "/versions/2"})
 	if err != nil || !one.GetConfig().GetSettings().GetHttpsRedirect() || len(one.GetChangedFields()) != 2 {
 		t.Errorf("%v, %v", one, err)

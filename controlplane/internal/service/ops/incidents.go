@@ -44,7 +44,7 @@ func NewIncidents(control *Control, cached func() View, locations []Location) *I
 func (s *Incidents) ListIncidents(
 	ctx context.Context, req *breakwaterv1.ListIncidentsRequest,
 ) (*breakwaterv1.ListIncidentsResponse, error) {
-	q, err := listing.Parse(req, &breakwaterv1.Incident{}, listing.Options{})
+	q, err := listing.Parse(req, &breakwaterv1.Incident{}, listing.Options{Absent: []string{"timeline"}})
 	if err != nil {
 		return nil, err
 	}

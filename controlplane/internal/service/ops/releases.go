@@ -47,7 +47,7 @@ func (r *Releases) ListReleases(ctx context.Context, req *opsv1.ListReleasesRequ
 	if err != nil {
 		return nil, err
 	}
-	q, err := listing.Parse(req, &opsv1.Release{}, listing.Options{})
+	q, err := listing.Parse(req, &opsv1.Release{}, listing.Options{Absent: []string{"changes"}})
 	if err != nil {
 		return nil, err
 	}
