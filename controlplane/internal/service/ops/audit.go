@@ -15,8 +15,9 @@ import (
 
 // Audit writes one line to the operators' log for a change of the platform that came to
 // err: who changed what, by which method, from where. Changes of the platform belong to no
-// account's audit chain, so this log is their record; every handler's change goes through
-// here; more says what else is to be known, such as a reason. Changes that failed and dry runs are not changes and leave no line.
+// account's audit chain, so this log is their record, and is written whatever the log's level
+// is. Every handler's change goes through here; more says what else is to be known, such as a
+// reason. Changes that failed and dry runs are not changes and leave no line.
 func Audit(ctx context.Context, log *slog.Logger, resourceName string, err error, more ...slog.Attr) {
 	info := call.From(ctx)
 	outcome := "done"
@@ -26,13 +27,20 @@ func Audit(ctx context.Context, log *slog.Logger, resourceName string, err error
 	case err != nil || info.ValidateOnly:
 		return
 	}
-	log.LogAttrs(ctx, slog.LevelInfo, "platform changed", append([]slog.Attr{
+	slog.New(always{log.Handler()}).LogAttrs(ctx, slog.LevelInfo, "platform changed", append([]slog.Attr{
 		slog.Bool("audit", true), slog.String("outcome", outcome),
 		slog.String("principal", info.Principal.ID), slog.String("on_behalf_of", info.Principal.OnBehalfOf),
 		slog.String("method", info.Method()), slog.String("resource", resourceName),
 		slog.String("request_id", info.RequestID), slog.String("peer", info.Peer.String()),
 	}, more...)...)
 }
+
+// always is a handler that takes lines of every level: its own handler would drop what is
+// below the level that it was made for only when asked.
+type always struct{ slog.Handler }
+
+// Enabled implements [slog.Handler].
+func (always) Enabled(context.Context, slog.Level) bool { return true }
 
 // do is [change.Do] for a change of the platform, with its line in the operators' log. A
 // repeat that gets the first answer changes nothing and leaves none.
