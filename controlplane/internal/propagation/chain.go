@@ -61,9 +61,8 @@ func newChain(head *storev1.HeadRecord, rollout *storev1.RolloutRecord, policy *
 		newest = c.links[len(c.links)-1]
 	}
 	if head.GetRelease() > newest.number {
-		// It is sealed, and the rollout has not taken it in yet: all that was looked at
-		// since the release before may be in it.
-		c.links = append(c.links, link{head.GetRelease(), newest.covered, c.cursor})
+		// It is sealed, and the rollout has not taken it in yet.
+		c.links = append(c.links, link{head.GetRelease(), max(newest.covered, head.GetFromRevision()), c.cursor})
 	}
 	c.liveRevision = c.upTo(c.live)
 	c.firstWaveRevision = c.upTo(c.firstWave)

@@ -1,6 +1,7 @@
 package propagation
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -117,7 +118,7 @@ func (s *State) judge(site *Site, version int64, held holds, at place) (breakwat
 		reason = waits
 	}
 	switch {
-	case at.canary || s.entered(at):
+	case at.canary || slices.ContainsFunc(s.dataCenters, at.entered):
 		return breakwaterv1.Propagation_ROLLING_OUT, reason
 	}
 	return breakwaterv1.Propagation_PENDING, reason
@@ -138,24 +139,30 @@ type place struct {
 	revision int64
 	// carried is the release that carries it, for the channels where one does.
 	carried map[wire.Channel]int64
+	// brought are those of them that it came with, and that do not only carry it because
+	// nothing was needed.
+	brought map[wire.Channel]int64
 	// live says that all of them passed their last waves, canary their first ones.
 	live, canary bool
 }
 
 func (s *State) place(domain string, revision int64) place {
 	p := place{
-		revision: revision, carried: map[wire.Channel]int64{},
+		revision: revision, carried: map[wire.Channel]int64{}, brought: map[wire.Channel]int64{},
 		live: revision <= s.liveRevision, canary: revision <= s.firstWaveRevision,
 	}
 	for _, c := range siteChannels {
 		if n, ok := s.chains[c].carrier(revision); ok {
 			p.carried[c] = n
+			if s.chains[c].brought(n, revision) {
+				p.brought[c] = n
+			}
 		}
 	}
 	for i := range s.trials {
 		t := &s.trials[i]
 		if n, ok := p.carried[t.channel]; ok && n < t.release && t.has(domain) {
-			p.carried[t.channel] = t.release
+			p.carried[t.channel], p.brought[t.channel] = t.release, t.release
 			p.live = false
 			p.canary = p.canary && t.release <= s.chains[t.channel].firstWave
 		}
@@ -172,21 +179,16 @@ func (p place) applied(dc dataCenter) bool {
 	return true
 }
 
-// entered says whether a data center serves a release that brought a part of it. One that
-// is live already counts too: while the other channel waits, the version does not go back
-// to where no data center had any of it.
-func (s *State) entered(p place) bool {
-	for c, n := range p.carried {
-		if n <= s.chains[c].live && !s.chains[c].brought(n, p.revision) {
-			continue
-		}
-		for _, dc := range s.dataCenters {
-			if dc.releases[c] >= n {
-				return true
-			}
+// entered says whether a data center has it all, or serves a release that brought a part of
+// it. A release that only carries it does not count: once that is live, the version would go
+// back to where no data center had any of it. One that brought it counts when it is live, too.
+func (p place) entered(dc dataCenter) bool {
+	for c, n := range p.brought {
+		if dc.releases[c] >= n {
+			return true
 		}
 	}
-	return false
+	return p.applied(dc)
 }
 
 // ServingVersion is the newest version of the site that is LIVE; zero before the first. It
