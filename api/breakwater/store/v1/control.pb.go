@@ -1908,7 +1908,9 @@ type IncidentRecord struct {
 	// Whether the timeline already says that operators are needed.
 	Exhausted bool `protobuf:"varint,7,opt,name=exhausted,proto3" json:"exhausted,omitempty"`
 	// The data centers that were lost and are not back, by code.
-	Away          []string `protobuf:"bytes,8,rep,name=away,proto3" json:"away,omitempty"`
+	Away []string `protobuf:"bytes,8,rep,name=away,proto3" json:"away,omitempty"`
+	// The releases that it told of because they undo an older one, by number.
+	Reverts       []int64 `protobuf:"varint,9,rep,packed,name=reverts,proto3" json:"reverts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1995,6 +1997,13 @@ func (x *IncidentRecord) GetExhausted() bool {
 func (x *IncidentRecord) GetAway() []string {
 	if x != nil {
 		return x.Away
+	}
+	return nil
+}
+
+func (x *IncidentRecord) GetReverts() []int64 {
+	if x != nil {
+		return x.Reverts
 	}
 	return nil
 }
@@ -2863,7 +2872,7 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\bROLLBACK\x10\x03\x12\t\n" +
 	"\x05RETRY\x10\x04\x12\f\n" +
 	"\bEXPEDITE\x10\x05\x12\v\n" +
-	"\aAPPROVE\x10\x06\"\xb2\x02\n" +
+	"\aAPPROVE\x10\x06\"\xcc\x02\n" +
 	"\x0eIncidentRecord\x123\n" +
 	"\bincident\x18\x01 \x01(\v2\x17.breakwater.v1.IncidentR\bincident\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x12!\n" +
@@ -2872,7 +2881,8 @@ const file_breakwater_store_v1_control_proto_rawDesc = "" +
 	"\x0elast_harm_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\flastHarmTime\x12\x1c\n" +
 	"\tsearching\x18\x06 \x01(\bR\tsearching\x12\x1c\n" +
 	"\texhausted\x18\a \x01(\bR\texhausted\x12\x12\n" +
-	"\x04away\x18\b \x03(\tR\x04away\",\n" +
+	"\x04away\x18\b \x03(\tR\x04away\x12\x18\n" +
+	"\areverts\x18\t \x03(\x03R\areverts\",\n" +
 	"\x0eIncidentCursor\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevisionBFZDgithub.com/breakwater-cdn/breakwater/api/breakwater/store/v1;storev1b\x06proto3"
 
