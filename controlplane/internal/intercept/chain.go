@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"buf.build/go/protovalidate"
 	"github.com/jonboulle/clockwork"
@@ -124,14 +125,18 @@ func (c *Chain) Stream() grpc.StreamServerInterceptor {
 		defer leave()
 		// Headers go out with the first message, so they must be set before.
 		r.flush(ctx)
-		s := &stream{ServerStream: ss, run: r, ctx: call.With(ctx, r.info)}
+		s := &stream{ServerStream: ss, run: r}
+		s.life, s.end = context.WithCancelCause(ctx)
+		s.ctx = call.With(s.life, r.info)
+		defer s.guards.Wait()
+		defer s.end(nil)
 		if r.rule.Resource == nil {
 			// Nothing of the decision is in a message: refuse before the handler starts.
 			if err := c.cfg.Table.Check(r.info.Principal, r.info.FullMethod, nil); err != nil {
 				return err
 			}
 		}
-		return handler(srv, s)
+		return s.ended(handler(srv, s))
 	}
 }
 
@@ -144,12 +149,17 @@ func (c *Chain) exempt(fullMethod string) bool {
 	return slices.Contains(c.cfg.Exempt, service)
 }
 
-// stream runs what needs the request when the first message arrives.
+// stream runs what needs the request when the first message arrives, and ends when its
+// caller may no longer have it.
 type stream struct {
 	grpc.ServerStream
 	run     *run
 	ctx     context.Context
 	started bool
+	// life ends with the handler, or by end, which says why.
+	life   context.Context
+	end    context.CancelCauseFunc
+	guards sync.WaitGroup
 }
 
 // Context implements [grpc.ServerStream].
@@ -168,5 +178,8 @@ func (s *stream) RecvMsg(m any) error {
 		return err
 	}
 	s.ctx = call.With(s.ctx, s.run.info)
+	if request, ok := m.(proto.Message); ok {
+		s.guard(request)
+	}
 	return nil
 }

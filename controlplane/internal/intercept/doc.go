@@ -15,6 +15,9 @@
 // and one without a permission nothing of validity. For a stream whose resource is in its
 // first message, steps 5 to 7 run when that message is received.
 //
+// An open stream asks every second whether its caller may still have it, so that it ends
+// when the credential does, or what the caller may do.
+//
 // A call by REST takes steps 3 and 4 in [Chain.Admit], before its body is read, and of step
 // 5 what the name in its path decides. What is left of step 5, such as the site that a
 // grant must name to make it, is told after the faults of the JSON itself.

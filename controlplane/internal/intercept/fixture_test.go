@@ -3,6 +3,7 @@ package intercept_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -58,11 +59,12 @@ var known = people{
 	}},
 }
 
-// fixture is a server of three services whose handlers tell what reached them.
+// fixture is a server of some services whose handlers tell what reached them.
 type fixture struct {
 	breakwaterv1.UnimplementedAccountServiceServer
 	breakwaterv1.UnimplementedAuditServiceServer
 	breakwaterv1.UnimplementedPlanServiceServer
+	breakwaterv1.UnimplementedSiteServiceServer
 	edgev1.UnimplementedEdgeServiceServer
 
 	mu      sync.Mutex
@@ -70,6 +72,8 @@ type fixture struct {
 	request string
 	answer  error
 	panics  bool
+	// waits has streams go on until their context ends.
+	waits bool
 
 	conn *grpc.ClientConn
 	log  *safeBuffer
@@ -118,7 +122,23 @@ func (f *fixture) ExportAuditEvents(req *breakwaterv1.ExportAuditEventsRequest, 
 	if err := f.saw(s.Context(), req.GetParent()); err != nil {
 		return err
 	}
-	return s.Send(&breakwaterv1.AuditEvent{Sequence: 1})
+	return streamed(f, s, &breakwaterv1.AuditEvent{})
+}
+
+func (f *fixture) WatchSites(_ *breakwaterv1.WatchSitesRequest, s grpc.ServerStreamingServer[breakwaterv1.SiteEvent]) error {
+	return streamed(f, s, &breakwaterv1.SiteEvent{})
+}
+
+// streamed sends one message, and where the fixture waits, tries another after the end.
+func streamed[M any](f *fixture, s grpc.ServerStreamingServer[M], m *M) error {
+	if err := s.Send(m); err != nil || !f.waits {
+		return err
+	}
+	<-s.Context().Done()
+	if err := s.Send(m); err == nil {
+		return errors.New("sent after the end")
+	}
+	return s.Context().Err()
 }
 
 func (f *fixture) Report(s grpc.BidiStreamingServer[edgev1.ReportRequest, edgev1.ReportResponse]) error {
@@ -130,7 +150,7 @@ func newChain(t *testing.T, change func(*intercept.Config)) *intercept.Chain {
 	t.Helper()
 	table, err := authz.NewTable(
 		breakwaterv1.File_breakwater_v1_accounts_proto.Services().Get(0), breakwaterv1.File_breakwater_v1_audit_proto.Services().Get(0),
-		breakwaterv1.File_breakwater_v1_plans_proto.Services().Get(0), edgev1.File_breakwater_edge_v1_reports_proto.Services().Get(0),
+		breakwaterv1.File_breakwater_v1_plans_proto.Services().Get(0), breakwaterv1.File_breakwater_v1_sites_proto.Services().Get(0), edgev1.File_breakwater_edge_v1_reports_proto.Services().Get(0),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -163,6 +183,7 @@ func serve(t *testing.T, change func(*intercept.Config)) *fixture {
 	breakwaterv1.RegisterAccountServiceServer(server, f)
 	breakwaterv1.RegisterAuditServiceServer(server, f)
 	breakwaterv1.RegisterPlanServiceServer(server, f)
+	breakwaterv1.RegisterSiteServiceServer(server, f)
 	edgev1.RegisterEdgeServiceServer(server, f)
 	listener := bufconn.Listen(1 << 16)
 	done := make(chan struct{})

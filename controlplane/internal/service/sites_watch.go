@@ -66,6 +66,7 @@ var errCursorExpired = rpcerr.Failed(codes.InvalidArgument, rpcerr.ReasonCursorE
 type siteWatch struct {
 	service *Sites
 	parent  resource.Name
+	// visible holds for the whole stream: the interceptors end it when it no longer would.
 	visible func(domain string) bool
 	send    func(*breakwaterv1.SiteEvent) error
 }
