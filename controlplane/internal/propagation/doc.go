@@ -24,7 +24,8 @@
 // # States
 //
 //	PENDING      no data center has it: it waits for a release, for the first wave, for the
-//	             site to be active, or it is held as a suspect, as the reason says
+//	             site to be active, for the pause after versions before it that hurt, or it is
+//	             held as a suspect, as the reason says
 //	ROLLING_OUT  on its way; the reason says what it waits for where something holds it up
 //	LIVE         the last wave's bake passed, for it or for a newer version. For a site
 //	             that is not to be served any more: nothing of it is left

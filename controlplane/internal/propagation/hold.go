@@ -18,7 +18,7 @@ var siteKinds = [...]string{wire.KindSite, wire.KindShield, wire.KindDNS, wire.K
 type hold struct {
 	// quarantine is the quarantine's ID; empty for a suspect.
 	quarantine string
-	bad        wire.Sum
+	bad, good  wire.Sum
 	// from is the registry revision up to which versions are known to be good, and to the
 	// one up to which they may be held: those that the abandoned release covered.
 	from, to int64
@@ -26,6 +26,9 @@ type hold struct {
 	// retry is the earliest time of another try, and trying says that there is one.
 	retry  time.Time
 	trying bool
+	// resting says that every other version waits for retry, too, and next that the site's
+	// is such a version.
+	resting, next bool
 }
 
 // suspects adds the suspects of a channel.
@@ -64,10 +67,14 @@ func quarantines(held map[wire.DocumentID]hold, v View) {
 		if err != nil {
 			return true
 		}
+		goodSum, err := wire.SumFromBytes(q.GetGoodSha256())
+		if err != nil {
+			return true
+		}
 		h := hold{
 			quarantine: kv.Key[len(ledger.QuarantinesPrefix):],
-			bad:        bad, from: q.GetFromRevision(), to: coveredBy(v, wire.Channel(q.GetChannel()), q.GetRelease()),
-			reason: reasonOf(&q), trying: q.GetTrying(),
+			bad:        bad, good: goodSum, from: q.GetFromRevision(), to: coveredBy(v, wire.Channel(q.GetChannel()), q.GetRelease()),
+			reason: reasonOf(&q), trying: q.GetTrying(), resting: q.GetResting(),
 		}
 		if q.GetRetryTime() != nil {
 			h.retry = q.GetRetryTime().AsTime()
@@ -126,9 +133,13 @@ func (s *State) holdsOf(site *Site) holds {
 			sums, compiled = site.Sums(site.Record), true
 		}
 		// What can't be compiled can't be shown to be another version.
-		if sums == nil || sums[id] == h.bad {
+		switch sum := sums[id]; {
+		case sums == nil || sum == h.bad:
 			out.current = append(out.current, h)
-		} else {
+		case h.resting && !h.trying && sum != h.good:
+			h.next = true
+			out.current = append(out.current, h)
+		default:
 			out.others = append(out.others, h)
 		}
 	}
@@ -139,7 +150,7 @@ func (s *State) holdsOf(site *Site) holds {
 // does not end by itself.
 func worst(list []hold) hold {
 	for _, h := range list {
-		if h.quarantine != "" && !h.trying {
+		if h.quarantine != "" && !h.trying && !h.next {
 			return h
 		}
 	}

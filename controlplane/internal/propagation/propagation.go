@@ -100,6 +100,10 @@ func (s *State) judge(site *Site, version int64, held holds, at place) (breakwat
 		if h.trying {
 			return breakwaterv1.Propagation_PENDING, "tried again after: " + h.reason
 		}
+		if h.next {
+			return breakwaterv1.Propagation_PENDING, "waits until " + h.retry.UTC().Format(time.RFC3339) +
+				", since versions before it hurt: " + h.reason
+		}
 		return breakwaterv1.Propagation_QUARANTINED, h.reason
 	case len(held.current) > 0 && at.revision > held.good():
 		return breakwaterv1.Propagation_SUPERSEDED, "a newer version took its place, which is held itself: " + worst(held.current).reason
@@ -226,8 +230,8 @@ type Quarantine struct {
 	Trying bool
 }
 
-// Quarantines are those of the site as it is now. Quarantines of older versions of its
-// documents end by themselves.
+// Quarantines are those that keep the site as it is now from the edge. Others of older versions
+// of its documents end by themselves.
 func (s *State) Quarantines(site Site) []Quarantine {
 	var out []Quarantine
 	for _, h := range s.holdsOf(&site).current {

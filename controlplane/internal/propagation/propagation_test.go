@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -182,6 +183,32 @@ func TestQuarantine(t *testing.T) {
 	}
 	v.remove(key)
 	ask(t, index.At(v), siteAt(160, bad), 0, answer{live, 3, 7, true})
+}
+
+// TestNextVersionRests: after versions that hurt, the owner's next one waits for a while.
+func TestNextVersionRests(t *testing.T) {
+	v, index := engine(t), NewIndex(nil)
+	key := ledger.QuarantineKey(ledger.QuarantineID(siteID))
+	older := wire.SumOf([]byte("older"))
+	rest := quarantineOf(bad)
+	rest.GoodSha256, rest.Resting = older[:], true
+	rest.RetryTime = timestamppb.New(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	v.put(t, key, rest)
+	p := ask(t, index.At(v), siteAt(160, good), 0, answer{pending, 0, 5, false})
+	if want := "waits until 2026-03-01T12:00:00Z, since versions before it hurt: bug (seen at SJC)"; p.GetReason() != want {
+		t.Errorf("reason = %q, want %q", p.GetReason(), want)
+	}
+	if q := index.At(v).Quarantines(siteAt(160, good)); len(q) != 1 || !q[0].Retry.Equal(rest.GetRetryTime().AsTime()) {
+		t.Errorf("quarantines = %v, want the one that it waits for", q)
+	}
+	ask(t, index.At(v), siteAt(160, good), 6, answer{replaced, 0, 5, false})
+	// What hurt is quarantined all the same, and what was good before needs no pause.
+	ask(t, index.At(v), siteAt(160, bad), 0, answer{quarantined, 0, 5, false})
+	ask(t, index.At(v), siteAt(160, older), 0, answer{live, 3, 7, true})
+
+	rest.Resting = false
+	v.put(t, key, rest)
+	ask(t, index.At(v), siteAt(320, good), 0, answer{rollingOut, 1, 6, true})
 }
 
 func TestQuarantinedRemoval(t *testing.T) {
