@@ -123,8 +123,8 @@ func memberDomains(field string, given []string) ([]string, []rpcerr.Violation) 
 	)
 	for i, s := range given {
 		d, err := domain.Parse(s)
-		if err != nil {
-			violations = append(violations, rpcerr.Violation{Field: accountIndexed(field, i), Rule: "domain", Message: err.Error()})
+		if e, ok := errors.AsType[*domain.Error](err); ok {
+			violations = append(violations, rpcerr.Violation{Field: accountIndexed(field, i), Rule: string(e.Rule), Message: e.Message})
 			continue
 		}
 		out = append(out, d.String())

@@ -102,7 +102,12 @@ func tokenRevocable(p authn.Principal, name resource.Name, t *breakwaterv1.Token
 	if g, _ := p.GrantIn(name.Account); len(g.Sites) == 0 || p.TokenID == name.ID {
 		return nil
 	}
-	return tokenWithin(p, name, t)
+	if err := tokenWithin(p, name, t); err != nil {
+		denied := rpcerr.PermissionDenied("tokens.delete", name.String()).WithMetadata("limitedToSites", "true").WithCause(err)
+		denied.Message = "who is limited to sites revokes only what they could have made"
+		return denied
+	}
+	return nil
 }
 
 // grantExceeds is the refusal of what would have more than its giver has.
