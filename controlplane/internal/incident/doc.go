@@ -10,8 +10,9 @@
 //
 //	topic    opened by                                          over when
 //	channel  an abandoned release that hurt a data center,      nothing is looked for, nothing
-//	         or that had passed its first wave                  recovers, and every eligible
-//	channel  quarantines of ten minutes that concern more       data center serves a live release
+//	         or that had passed its first wave                  recovers or is being undone, and
+//	channel  an operator's rollback of a good release           every eligible data center serves
+//	channel  quarantines of ten minutes that concern more       a live release
 //	         than one account
 //	fleet    a data center that does not report for 10 s        all report again, or are drained
 //	none     an operator                                        an operator says so

@@ -27,6 +27,10 @@ type Channel struct {
 	Harm []Harm
 	// Quarantines are the documents that are held. They need not be news.
 	Quarantines []Quarantine
+	// Reverts are the good releases that operators undid, oldest first. Reverting says that
+	// what undoes them did not pass every wave.
+	Reverts   []Revert
+	Reverting bool
 	// Searching says that the changes at fault are looked for, Exhausted that the search
 	// gave up with Suspects changes left.
 	Searching, Exhausted bool
@@ -40,7 +44,7 @@ type Channel struct {
 
 // well says whether nothing is left to be done.
 func (c *Channel) well() bool {
-	return !c.Searching && !c.Exhausted && !c.Recovering && c.Behind == 0 && c.Eligible > 0
+	return !c.Reverting && !c.Searching && !c.Exhausted && !c.Recovering && c.Behind == 0 && c.Eligible > 0
 }
 
 // Harm is an abandoned release that hurt, or that was abandoned after its first wave.
@@ -59,6 +63,16 @@ type Harm struct {
 	// Trial says that it was sealed to find the changes at fault.
 	Trial bool
 	// Changes is how many documents it changed, Sites the digests of their sites.
+	Changes int
+	Sites   []uint64
+}
+
+// Revert is a good release that operators undid.
+type Revert struct {
+	Release int64
+	// DataCenters are those that had it.
+	DataCenters []string
+	// Changes is how many documents are held back, Sites the digests of their sites.
 	Changes int
 	Sites   []uint64
 }

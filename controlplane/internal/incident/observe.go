@@ -112,6 +112,7 @@ func (o *observation) channels() error {
 				f.Suspects++
 			}
 		}
+		f.Reverts, f.Reverting = o.reverts(suspects), reverting(rec)
 		if b := rec.GetBisection(); b != nil {
 			f.Exhausted, f.Searching = b.GetExhausted(), !b.GetExhausted()
 		}

@@ -121,6 +121,9 @@ func (s *step) channel(c *Channel) {
 	for _, h := range together(c.Harm) {
 		rec = s.takenBack(c, rec, h)
 	}
+	for _, r := range c.Reverts {
+		rec = s.reverted(c, rec, r)
+	}
 	s.quarantines(c, &rec)
 	if rec == nil {
 		return

@@ -156,6 +156,7 @@ func TestWhatKeepsAnIncidentOpen(t *testing.T) {
 	for name, ill := range map[string]func(*Channel){
 		"a search":                func(c *Channel) { c.Searching = true },
 		"a search that gave up":   func(c *Channel) { c.Exhausted, c.Suspects = true, 2 },
+		"an unfinished revert":    func(c *Channel) { c.Reverting = true },
 		"a hurt data center":      func(c *Channel) { c.Recovering = true },
 		"one that is behind":      func(c *Channel) { c.Behind = 1 },
 		"nobody who takes part":   func(c *Channel) { c.Eligible = 0 },
@@ -251,6 +252,32 @@ func TestRollbackWithoutHarm(t *testing.T) {
 	s.step(routine(func(c *Channel) { c.Harm = []Harm{{Release: 10, Unhurt: true, DataCenters: []string{"SJC"}}} }))
 	if in = s.last(); fmt.Sprint(in.GetDataCenters()) != "[NRT]" || len(s.kept) != 1 {
 		t.Errorf("got %v", in)
+	}
+}
+
+// A good release that is undone is told once, and the incident lasts until that is done.
+func TestRevertedRelease(t *testing.T) {
+	s := newStory(t)
+	held := func(reverting bool) Facts {
+		return routine(func(c *Channel) {
+			c.Reverts = []Revert{{Release: 4, DataCenters: []string{"LHR", "SJC"}, Changes: 2, Sites: []uint64{1}}}
+			c.Reverting = reverting
+		})
+	}
+	for range 30 {
+		s.step(held(true))
+	}
+	in := s.last()
+	if len(s.kept) != 1 || in.GetState() != breakwaterv1.Incident_OPEN || in.GetCause() != breakwaterv1.Incident_ROLLBACK ||
+		kinds(in) != "ROLLED_BACK" || in.GetAffectedSites() != 1 || len(in.GetDataCenters()) != 2 {
+		t.Fatalf("got %v", s.kept)
+	}
+	// Its documents stay held, and are no news.
+	for range 30 {
+		s.step(held(false))
+	}
+	if in = s.last(); len(s.kept) != 1 || in.GetState() != breakwaterv1.Incident_RESOLVED {
+		t.Errorf("got %v", s.kept)
 	}
 }
 

@@ -48,6 +48,14 @@ func textRolledBack(h Harm) string {
 	return text + " wait, and what served before serves on."
 }
 
+func textReverted(r Revert) string {
+	text := fmt.Sprintf("Release %d, which everybody serves, is undone wave by wave: %s", r.Release, count(r.Changes, "change"))
+	if n := len(r.Sites); n > 0 {
+		text += " of " + count(n, "site")
+	}
+	return text + "."
+}
+
 func textQuarantined(n int) string {
 	if n == 1 {
 		return "One document was isolated: it stays at its last good version, everything else goes on."
@@ -84,6 +92,10 @@ func titleTakenBack(in *breakwaterv1.Incident, h Harm) string {
 		return fmt.Sprintf("A release of the %s channel was taken back from %s", in.GetChannel(), places(in.GetDataCenters()))
 	}
 	return fmt.Sprintf("A release of the %s channel hurt %s and was taken back", in.GetChannel(), places(in.GetDataCenters()))
+}
+
+func titleReverted(in *breakwaterv1.Incident) string {
+	return fmt.Sprintf("An older release of the %s channel is undone", in.GetChannel())
 }
 
 func titleQuarantine(c *Channel) string {

@@ -212,6 +212,21 @@ func TestTrackerOfRollbacks(t *testing.T) {
 	if got := w.kept()[0].GetIncident(); got.GetState() != breakwaterv1.Incident_RESOLVED {
 		t.Errorf("got %v", got)
 	}
+	w.put(ledger.RolloutKey(wire.Routine), &storev1.RolloutRecord{
+		Releases: []*storev1.ReleaseProgress{{Number: 5}}, Reverts: []*storev1.Revert{{Release: 4}},
+		Suspects: []*storev1.Suspect{{Kind: wire.KindSite, Id: "shop.test", Release: 4, Origin: storev1.Suspect_REVERT}},
+	})
+	for range 3 {
+		w.look()
+		w.elect()
+	}
+	if kept = w.kept(); len(kept) != 2 {
+		t.Fatalf("got %v", kept)
+	}
+	in = kept[1].GetIncident()
+	if kinds(in) != "ROLLED_BACK" || in.GetAffectedSites() != 1 || strings.Contains(in.String(), "shop") {
+		t.Errorf("got %v", in)
+	}
 }
 
 func TestTrackerFailures(t *testing.T) {
