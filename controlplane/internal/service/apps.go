@@ -66,7 +66,7 @@ func (s *Apps) ListSiteApps(ctx context.Context, req *breakwaterv1.ListSiteAppsR
 	list, next, err := listing.Page(q, func(after string, yield func(string, *breakwaterv1.SiteApp) bool) error {
 		for _, app := range apps.All() {
 			id := catalog.ID(app)
-			if id > after && !yield(id, s.shownApp(rec, app)) {
+			if id > after && !yield(id, s.cfg.shownApp(rec, app)) {
 				return nil
 			}
 		}
@@ -88,7 +88,7 @@ func (s *Apps) GetSiteApp(ctx context.Context, req *breakwaterv1.GetSiteAppReque
 	if err != nil {
 		return nil, err
 	}
-	return s.shownApp(rec, app), nil
+	return s.cfg.shownApp(rec, app), nil
 }
 
 // siteApp finds the entry of the catalogue that a switch is for.
@@ -112,7 +112,7 @@ func (s *Apps) siteApp(ctx context.Context, full string) (resource.Name, *breakw
 const appKilled = "KILLED"
 
 // shownApp is a site's switch as the API shows it.
-func (s *Apps) shownApp(rec *storev1.SiteRecord, app *breakwaterv1.App) *breakwaterv1.SiteApp {
+func (b *SiteBase) shownApp(rec *storev1.SiteRecord, app *breakwaterv1.App) *breakwaterv1.SiteApp {
 	id := catalog.ID(app)
 	out := &breakwaterv1.SiteApp{}
 	if on, settings, ok := entitle.View(app, rec.GetConfig()); ok {
@@ -130,13 +130,25 @@ func (s *Apps) shownApp(rec *storev1.SiteRecord, app *breakwaterv1.App) *breakwa
 	switch {
 	case app.GetKilled():
 		out.UnavailableReason = appKilled
-	case !s.cfg.Plans.Allows(rec.GetSite().GetPlan(), app.GetMinimumPlan()):
+	case !b.Plans.Allows(rec.GetSite().GetPlan(), app.GetMinimumPlan()):
 		out.UnavailableReason = string(rpcerr.ReasonPlanRequired)
 	default:
 		out.Available = true
 	}
 	out.Version = rec.GetSite().GetVersion()
 	return out
+}
+
+// shownConfig is a site's whole configuration as the API shows it, with its apps' switches as
+// they show alone.
+func (b *SiteBase) shownConfig(rec *storev1.SiteRecord, apps *catalog.Catalog) *breakwaterv1.SiteConfig {
+	c := sitestate.Config(rec)
+	for id := range c.GetApps() {
+		if app, ok := apps.Get(id); ok {
+			c.Apps[id] = b.shownApp(rec, app)
+		}
+	}
+	return c
 }
 
 // UpdateSiteApp implements AppService.
@@ -178,6 +190,6 @@ func (s *Apps) UpdateSiteApp(ctx context.Context, req *breakwaterv1.UpdateSiteAp
 		if err := e.commitConfig(name.String(), "app "+name.ID+" changed"); err != nil {
 			return nil, err
 		}
-		return s.shownApp(e.rec, app), nil
+		return s.cfg.shownApp(e.rec, app), nil
 	})
 }

@@ -52,7 +52,7 @@ func (s *Sites) ConfigureSite(ctx context.Context, req *breakwaterv1.ConfigureSi
 		if err := e.commitConfig("", "site configured"); err != nil {
 			return nil, err
 		}
-		return sitestate.Config(e.rec), nil
+		return s.cfg.shownConfig(e.rec, apps), nil
 	})
 }
 

@@ -157,6 +157,9 @@ func TestConfigureSiteKeepsWhatIsAbsent(t *testing.T) {
 			Name: name, Apps: map[string]*breakwaterv1.ConfigureSiteRequest_AppChange{"minify": step.change},
 		})
 		app := got.GetApps()["minify"]
+		if app != nil && (!app.GetAvailable() || app.GetCategory() != "performance" || app.GetEtag() == "") {
+			t.Errorf("the answer does not show the app whole: %v", app)
+		}
 		if err != nil || app.GetEnabled() != step.enabled || len(app.GetSettings().GetFields()) != step.settings {
 			t.Errorf("after %v: %v, %v", step.change, app, err)
 		}

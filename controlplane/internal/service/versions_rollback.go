@@ -18,7 +18,7 @@ import (
 )
 
 // RollbackSite implements VersionService. What has ended since stays ended, and everything is
-// judged as if it were given now.
+// judged as if it were given now, but for rules that do nothing and no harm.
 func (s *Versions) RollbackSite(ctx context.Context, req *breakwaterv1.RollbackSiteRequest) (*breakwaterv1.SiteConfig, error) {
 	name, err := siteName(req.GetName())
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *Versions) RollbackSite(ctx context.Context, req *breakwaterv1.RollbackS
 		if err := e.commitConfig("", fmt.Sprintf("rolled back to version %d", req.GetVersion())); err != nil {
 			return nil, err
 		}
-		return sitestate.Config(e.rec), nil
+		return s.cfg.shownConfig(e.rec, apps), nil
 	})
 }
 
