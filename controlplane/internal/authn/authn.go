@@ -39,13 +39,16 @@ type Config struct {
 	// View returns the newest state that is at hand.
 	View func() View
 	// Fresh returns a state that shows every acknowledged write. It is asked when a credential
-	// is not found, which another server may just have made. Nil means never.
+	// is not found, which another server may just have made, and when the state at hand is too
+	// old. Nil means never.
 	Fresh func(ctx context.Context) (View, error)
 	// Staleness says how long ago that state was last known to be current. Nil means always
 	// current.
 	Staleness func() time.Duration
 	// MaxStaleness is the age at which the state can't be trusted to know of revocations
-	// any more; zero means a minute. Operators are not looked up and always get in.
+	// any more; zero means 3 s, three times what passes between two signs of life of a store.
+	// Then Fresh is asked, so that a machine that is only slow refuses nobody. Operators are
+	// not looked up and always get in.
 	MaxStaleness time.Duration
 	Clock        clockwork.Clock
 	// Operators may do everything.
@@ -56,7 +59,7 @@ type Config struct {
 	DevLogins bool
 }
 
-const defaultMaxStaleness = time.Minute
+const defaultMaxStaleness = 3 * time.Second
 
 // Authenticator finds out who calls. It is safe for concurrent use.
 type Authenticator struct{ cfg Config }
@@ -89,7 +92,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, bearer string, peer ne
 		return Principal{}, rpcerr.Unauthenticated("the credential ended at %s", p.Expires.UTC().Format(time.RFC3339))
 	}
 	if onBehalfOf != "" {
-		return a.impersonate(p, strings.ToLower(onBehalfOf))
+		return a.impersonate(ctx, p, strings.ToLower(onBehalfOf))
 	}
 	return p, nil
 }
@@ -102,7 +105,7 @@ func (a *Authenticator) identify(ctx context.Context, bearer string, peer netip.
 	if credential.Kind == OperatorCredential {
 		return a.operator(credential)
 	}
-	view, err := a.view()
+	view, err := a.view(ctx)
 	if err != nil {
 		return Principal{}, err
 	}
@@ -129,18 +132,24 @@ func (a *Authenticator) lookUp(view View, c Credential, peer netip.Addr) (Princi
 	return Principal{}, errCredential
 }
 
-// view returns the newest state, unless it is too old to be trusted.
-func (a *Authenticator) view() (View, error) {
+// view returns a state that can be trusted to know of revocations: the one at hand, or where
+// that is too old, a fresh one.
+func (a *Authenticator) view(ctx context.Context) (View, error) {
 	v := a.cfg.View()
 	if v.Revision() == 0 {
 		return nil, rpcerr.Unavailable(time.Second, "the server has not read its store yet: try again")
 	}
-	if a.cfg.Staleness != nil {
-		if age := a.cfg.Staleness(); age > a.cfg.MaxStaleness {
-			return nil, rpcerr.Unavailable(time.Second, "the store has not been reached for %s, so credentials can't be checked: try again", age.Round(time.Second))
+	if a.cfg.Staleness == nil || a.cfg.Staleness() <= a.cfg.MaxStaleness {
+		return v, nil
+	}
+	var cause error
+	if a.cfg.Fresh != nil {
+		if v, cause = a.cfg.Fresh(ctx); cause == nil {
+			return v, nil
 		}
 	}
-	return v, nil
+	return nil, rpcerr.Unavailable(time.Second, "the store has not been reached for %s, so credentials can't be checked: try again",
+		a.cfg.Staleness().Round(time.Second)).WithCause(cause)
 }
 
 func (a *Authenticator) operator(c Credential) (Principal, error) {
@@ -169,7 +178,7 @@ func (a *Authenticator) identityProvider(ctx context.Context, raw string) (Princ
 		return Principal{}, rpcerr.Unavailable(time.Second, "the login can't be checked now: try again").
 			WithCause(fmt.Errorf("authn: identity provider: %w", err))
 	}
-	view, err := a.view()
+	view, err := a.view(ctx)
 	if err != nil {
 		return Principal{}, err
 	}
@@ -177,8 +186,8 @@ func (a *Authenticator) identityProvider(ctx context.Context, raw string) (Princ
 }
 
 // impersonate bounds a principal by what a member may do.
-func (a *Authenticator) impersonate(p Principal, email string) (Principal, error) {
-	view, err := a.view()
+func (a *Authenticator) impersonate(ctx context.Context, p Principal, email string) (Principal, error) {
+	view, err := a.view(ctx)
 	if err != nil {
 		return Principal{}, err
 	}

@@ -3,6 +3,7 @@ package authn_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -262,7 +263,11 @@ func TestOperatorOnBehalfOf(t *testing.T) {
 func TestNotTrustedState(t *testing.T) {
 	w := setUp(t, nil)
 	credential, _ := w.token(t, acme, with("*"))
-	w.age = 2 * time.Minute
+	w.age = 3 * time.Second
+	if _, err := w.who(t, credential); err != nil {
+		t.Errorf("between two signs of life: %v", err)
+	}
+	w.age = 4 * time.Second
 	if _, err := w.who(t, credential); reason(err) != rpcerr.ReasonUnavailable {
 		t.Errorf("an old state: %v", err)
 	}
@@ -321,5 +326,32 @@ func TestMadeElsewhere(t *testing.T) {
 	w.refused(t, "bwt_short", "malformed")
 	if asked != 1 {
 		t.Error("a malformed credential costs a read")
+	}
+}
+
+// A server whose state is old asks the store itself: what was revoked meanwhile is not
+// accepted, and what was not is, so long as the store answers.
+func TestOldStateAsksTheStore(t *testing.T) {
+	old, away := state{acme.Record(): nil}, error(nil)
+	var w *world
+	w = setUp(t, func(c *authn.Config) {
+		c.View = func() authn.View { return old }
+		c.Fresh = func(context.Context) (authn.View, error) { return w.state, away }
+	})
+	credential, _ := w.token(t, acme, with("*"))
+	revoked, id := w.token(t, acme, with("*"))
+	maps.Copy(old, w.state)
+	delete(w.state, acme.Token(id))
+	delete(w.state, resource.TokenIndex(id))
+	w.age = time.Minute
+	if _, err := w.who(t, credential); err != nil {
+		t.Errorf("slow: %v", err)
+	}
+	w.refused(t, revoked, "revoked meanwhile")
+	away = errors.New("cut off")
+	for _, c := range []string{credential, revoked} {
+		if _, err := w.who(t, c); reason(err) != rpcerr.ReasonUnavailable {
+			t.Errorf("cut off: %v", err)
+		}
 	}
 }
