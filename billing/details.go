@@ -101,8 +101,7 @@ func told(tx Tx, req request, failure string) {
 
 // whyRefused is what the customer is told of details that were refused.
 func whyRefused(err error) string {
-	var refused *RefusedError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		return refused.Message
 	}
 	return "The payment provider refused them."

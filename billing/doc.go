@@ -6,7 +6,8 @@
 // # Plans
 //
 // Plans come from an embedded data file that is validated when it is loaded; changing a
-// price or a count is a change of data. [Load] is called once, by the composition root.
+// price or a count is a change of data, and the currency too while nobody pays. [Load] is called
+// once, by the composition root.
 // A [Plans] never changes afterwards: its methods may be called concurrently, never block,
 // and hand out shared messages that callers must not modify. It is the one place that
 // answers entitlements, so that every refusal can name the plan that would allow what was
@@ -48,6 +49,9 @@
 //
 // A customer has 23 hours to confirm a payment, and until ten minutes before the period ends,
 // so that what else was decided reaches the provider before the renewal.
+//
+// A renewal that was declined is tried once more with each card that is entered, whenever it is: also
+// where the card was there before the decline was seen, and where it has the same digits.
 //
 // An account's standing is good; past due from a renewal's first failed attempt on, when
 // everything holds; degraded 14 days after the invoice was made, when paid sites have what

@@ -159,7 +159,8 @@ type Billing struct {
 	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
 	// Whom invoices are made out to; the account's display name when empty.
 	LegalName string `protobuf:"bytes,3,opt,name=legal_name,json=legalName,proto3" json:"legal_name,omitempty"`
-	// The address on invoices.
+	// The address on invoices: at most 5 lines, a country by its code of ISO 3166-1, and 200
+	// characters in each part.
 	Address *postaladdress.PostalAddress `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
 	// The numbers on invoices, at most 5.
 	TaxIds []*Billing_TaxId `protobuf:"bytes,5,rep,name=tax_ids,json=taxIds,proto3" json:"tax_ids,omitempty"`
@@ -180,8 +181,8 @@ type Billing struct {
 	DegradeTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=degrade_time,json=degradeTime,proto3" json:"degrade_time,omitempty"`
 	// Changes whenever what can be updated does.
 	Etag string `protobuf:"bytes,13,opt,name=etag,proto3" json:"etag,omitempty"`
-	// Why the payment provider refused what was set here, which it then keeps as it was before;
-	// empty where it has it.
+	// Why the payment provider refused what was set here, or a tax ID of it, which it then keeps
+	// as it was before; empty where it has it.
 	DetailsFailure string `protobuf:"bytes,14,opt,name=details_failure,json=detailsFailure,proto3" json:"details_failure,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache

@@ -755,7 +755,8 @@ type Subscription_PendingAction struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A page where the payment is confirmed.
 	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
-	// The client secret of the payment, for Stripe.js; empty where there is no Stripe.
+	// The client secret of the payment, for Stripe.js; only shown to who may change the
+	// subscription.
 	ClientSecret  string `protobuf:"bytes,2,opt,name=client_secret,json=clientSecret,proto3" json:"client_secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -57,8 +57,12 @@ func addressViolations(a *postaladdress.PostalAddress) []rpcerr.Violation {
 	}
 	type part struct{ field, text string }
 	parts := []part{
-		{"languageCode", a.GetLanguageCode()}, {"postalCode", a.GetPostalCode()}, {"sortingCode", a.GetSortingCode()},
-		{"administrativeArea", a.GetAdministrativeArea()}, {"locality", a.GetLocality()}, {"sublocality", a.GetSublocality()},
+		{"languageCode", a.GetLanguageCode()},
+		{"postalCode", a.GetPostalCode()},
+		{"sortingCode", a.GetSortingCode()},
+		{"administrativeArea", a.GetAdministrativeArea()},
+		{"locality", a.GetLocality()},
+		{"sublocality", a.GetSublocality()},
 		{"organization", a.GetOrganization()},
 	}
 	for _, list := range []struct {
