@@ -9,6 +9,7 @@ import (
 	"google.golang.org/genproto/googleapis/type/postaladdress"
 	"google.golang.org/grpc/codes"
 
+	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
 	breakwaterv1 "github.com/breakwater-cdn/breakwater/api/breakwater/v1"
 	"github.com/breakwater-cdn/breakwater/billing"
 	"github.com/breakwater-cdn/breakwater/controlplane/internal/rpcerr"
@@ -200,5 +201,23 @@ func TestBillingMoney(t *testing.T) {
 		if m := w.billing.cfg.cents(cents); fmt.Sprint(m.GetUnits(), m.GetNanos()) != want || m.GetCurrencyCode() != "USD" {
 			t.Errorf("%d: %v, want %s", cents, m, want)
 		}
+	}
+}
+
+// TestCardBeforeTheNews: a renewal is declined, and another card is there before anybody looks.
+func TestCardBeforeTheNews(t *testing.T) {
+	w := newBillingWorld(t, true)
+	w.mustChange("pro")
+	w.card(storev1.Ledger_DECLINES)
+	w.later(0)
+	w.clock.Advance(31 * 24 * time.Hour)
+	w.card(storev1.Ledger_ACCEPTS) // The ledger's renewal comes first.
+	w.later(20 * 24 * time.Hour)
+	if s := w.subscription(); s.GetState() != breakwaterv1.Subscription_ACTIVE || s.GetEntitledPlan() != "pro" {
+		t.Errorf("%v", s)
+	}
+	page, _, err := w.engine.Invoices(t.Context(), "acme", "", 10)
+	if err != nil || len(page) != 2 || page[0].State != breakwaterv1.Invoice_PAID || page[0].Attempts != 2 {
+		t.Errorf("%+v, %v", page[0], err)
 	}
 }
