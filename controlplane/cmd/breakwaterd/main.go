@@ -21,6 +21,16 @@ func run(ctx context.Context, args []string) int {
 	// shutdown that hangs.
 	context.AfterFunc(ctx, stop)
 
+	root := command() //nolint:contextcheck // cobra hands it the context of ExecuteContext
+	root.SetArgs(args)
+	if err := root.ExecuteContext(ctx); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "breakwaterd:", err)
+		return 1
+	}
+	return 0
+}
+
+func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "breakwaterd",
 		Short:         "The control plane of a content delivery network that fails small",
@@ -28,12 +38,7 @@ func run(ctx context.Context, args []string) int {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		devCommand(), serveCommand(), billingCommand(), edgeCertCommand(), serverCertCommand(), publicKeyCommand(), versionCommand(), //nolint:contextcheck // cobra hands the context of ExecuteContext to the commands
+		devCommand(), serveCommand(), billingCommand(), edgeCertCommand(), serverCertCommand(), publicKeyCommand(), versionCommand(),
 	)
-	root.SetArgs(args)
-	if err := root.ExecuteContext(ctx); err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "breakwaterd:", err)
-		return 1
-	}
-	return 0
+	return root
 }

@@ -15,8 +15,8 @@ func serveCommand() *cobra.Command {
 		Short: "Run the control plane in production",
 		Long: `Run the control plane: the API and, while this replica leads, the engine that carries
 changes to the edge. Every setting may be a flag, a BREAKWATER_* variable or a line of one
-YAML file, in this order of precedence. Secrets come from files, and Stripe's key perhaps from BREAKWATER_STRIPE_KEY; never from
-flags.`,
+YAML file, in this order of precedence. Secrets come from files, never from flags; Stripe's
+key may also come from BREAKWATER_STRIPE_KEY.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := settings(cmd, os.LookupEnv); err != nil {
@@ -33,25 +33,25 @@ flags.`,
 	f.StringVar(&cfg.Admin, "admin", cfg.Admin, "address of /metrics and gRPC reflection; keep it private")
 	f.StringVar(&cfg.Report, "report", cfg.Report, "address where edge servers report")
 	f.StringVar(&cfg.TLSCertFile, "tls-cert-file", "", "certificate of both API listeners (PEM)")
-	f.StringVar(&cfg.TLSKeyFile, "tls-key-file", "", "its key (PEM)")
+	f.StringVar(&cfg.TLSKeyFile, "tls-key-file", "", "key of that certificate (PEM)")
 	f.StringVar(&cfg.ReportCertFile, "report-cert-file", "", "certificate of the report listener (PEM)")
-	f.StringVar(&cfg.ReportKeyFile, "report-key-file", "", "its key (PEM)")
+	f.StringVar(&cfg.ReportKeyFile, "report-key-file", "", "key of the report listener's certificate (PEM)")
 	f.StringVar(&cfg.ReportClientCAFile, "report-client-ca-file", "", "authority of the edge servers' certificates (PEM)")
 	f.StringVar(&cfg.OperatorTokenFile, "operator-token-file", "", "the operators' tokens, one a line, with a name before each where there are several; made in the data directory when left out")
 	f.StringVar(&cfg.SigningKeyFile, "signing-key-file", "", "Ed25519 key that signs manifests (PKCS #8, PEM); made in the data directory when left out")
 	f.StringVar(&cfg.SealKeyFile, "seal-key-file", "", "keys that seal secrets at rest; made in the data directory when left out")
 	f.StringSliceVar(&cfg.Etcd.Endpoints, "etcd-endpoints", nil, "an external etcd; embedded when left out")
-	f.StringVar(&cfg.Etcd.CAFile, "etcd-ca-file", "", "authority of its certificates (PEM)")
-	f.StringVar(&cfg.Etcd.CertFile, "etcd-cert-file", "", "client certificate (PEM)")
-	f.StringVar(&cfg.Etcd.KeyFile, "etcd-key-file", "", "its key (PEM)")
-	f.StringVar(&cfg.Etcd.Username, "etcd-username", "", "user name")
-	f.StringVar(&cfg.Etcd.PasswordFile, "etcd-password-file", "", "file with the password")
-	f.StringSliceVar(&cfg.EdgeEtcd.Endpoints, "edge-etcd-endpoints", nil, "another etcd for what data centers read; the same when left out")
-	f.StringVar(&cfg.EdgeEtcd.CAFile, "edge-etcd-ca-file", "", "authority of its certificates (PEM)")
-	f.StringVar(&cfg.EdgeEtcd.CertFile, "edge-etcd-cert-file", "", "client certificate (PEM)")
-	f.StringVar(&cfg.EdgeEtcd.KeyFile, "edge-etcd-key-file", "", "its key (PEM)")
-	f.StringVar(&cfg.EdgeEtcd.Username, "edge-etcd-username", "", "user name")
-	f.StringVar(&cfg.EdgeEtcd.PasswordFile, "edge-etcd-password-file", "", "file with the password")
+	f.StringVar(&cfg.Etcd.CAFile, "etcd-ca-file", "", "authority of the external etcd's certificates (PEM)")
+	f.StringVar(&cfg.Etcd.CertFile, "etcd-cert-file", "", "client certificate for the external etcd (PEM)")
+	f.StringVar(&cfg.Etcd.KeyFile, "etcd-key-file", "", "key of that client certificate (PEM)")
+	f.StringVar(&cfg.Etcd.Username, "etcd-username", "", "user of the external etcd")
+	f.StringVar(&cfg.Etcd.PasswordFile, "etcd-password-file", "", "file with the password of that user")
+	f.StringSliceVar(&cfg.EdgeEtcd.Endpoints, "edge-etcd-endpoints", nil, "an etcd of its own for what data centers read; the same one when left out")
+	f.StringVar(&cfg.EdgeEtcd.CAFile, "edge-etcd-ca-file", "", "authority of the data centers' etcd's certificates (PEM)")
+	f.StringVar(&cfg.EdgeEtcd.CertFile, "edge-etcd-cert-file", "", "client certificate for the data centers' etcd (PEM)")
+	f.StringVar(&cfg.EdgeEtcd.KeyFile, "edge-etcd-key-file", "", "key of that client certificate (PEM)")
+	f.StringVar(&cfg.EdgeEtcd.Username, "edge-etcd-username", "", "user of the data centers' etcd")
+	f.StringVar(&cfg.EdgeEtcd.PasswordFile, "edge-etcd-password-file", "", "file with the password of that user")
 	f.StringSliceVar(&cfg.DNSResolvers, "dns-resolver", cfg.DNSResolvers, "recursive resolvers for activation checks, host:port; of the system when left out")
 	f.StringSliceVar(&cfg.NameServers, "name-servers", cfg.NameServers, "the pool that sites' name servers are assigned from; at least four")
 	f.StringVar(&cfg.OIDCIssuer, "oidc-issuer", "", "identity provider of people's logins")
@@ -61,7 +61,7 @@ flags.`,
 	f.StringVar(&cfg.Seller, "billing-seller", "", "who sells, on printed invoices: name, address, tax number")
 	f.StringVar(&cfg.Mail.SMTPAddr, "smtp-addr", "", "mail server for letters, host:port; none are sent when left out")
 	f.StringVar(&cfg.Mail.SMTPUsername, "smtp-username", "", "user name at the mail server")
-	f.StringVar(&cfg.Mail.SMTPPasswordFile, "smtp-password-file", "", "file with the password")
+	f.StringVar(&cfg.Mail.SMTPPasswordFile, "smtp-password-file", "", "file with the password of that user")
 	f.StringVar(&cfg.Mail.From, "smtp-from", "", "the sender's address, such as \"Example CDN <billing@example.com>\"")
 	f.StringVar(&cfg.StatusFile, "status-file", "", "where the public status is written as a signed file; status.json in the data directory when left out")
 	f.StringVar(&cfg.FleetFile, "fleet-file", "", "the data centers (JSON); the built-in list when left out")

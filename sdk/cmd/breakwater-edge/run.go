@@ -28,6 +28,7 @@ type options struct {
 
 func (o *options) check() error {
 	var errs []error
+	var missing []string
 	for _, needed := range []struct {
 		flag    string
 		missing bool
@@ -39,8 +40,11 @@ func (o *options) check() error {
 		{"etcd", len(o.etcd.Endpoints) == 0},
 	} {
 		if needed.missing {
-			errs = append(errs, fmt.Errorf("--%s must be given", needed.flag))
+			missing = append(missing, "--"+needed.flag)
 		}
+	}
+	if len(missing) > 0 {
+		errs = append(errs, fmt.Errorf("%s must be given", strings.Join(missing, ", ")))
 	}
 	if len(o.reports.Addresses) > 0 && (o.reports.TLS.Cert == "" || o.reports.TLS.Key == "") {
 		errs = append(errs, errors.New("--report-cert and --report-key must be given with --report: servers report over mutual TLS"))

@@ -50,7 +50,7 @@ func TestRefuses(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"nothing":          {nil, []string{"--dc must", "--server must", "--trust must", "--etcd must"}},
+		"nothing":          {nil, []string{"--dc, --server, --trust, --etcd must be given"}},
 		"no certificate":   {append([]string{"--trust", file, "--report", "x:1"}, needed...), []string{"--report-cert and --report-key must be given"}},
 		"no key in a file": {append([]string{"--trust", empty}, needed...), []string{"--trust", "no public key"}},
 		"no such file":     {append([]string{"--trust", file + ".not"}, needed...), []string{"--trust", "no such file"}},
