@@ -6,8 +6,8 @@
 //  4. rate limit: calls in the tenant's window, then a place to run;
 //  5. authorise: what the RPC declares, with the resource's name made canonical;
 //  6. options: idempotency key, validateOnly, If-Match;
-//  7. validate: the rules of the request's proto, and beside broken ones those of its service
-//     ([Checker]);
+//  7. validate: no unknown fields, the rules of the request's proto, and beside broken ones
+//     those of its service ([Checker]);
 //  8. the handler;
 //  9. the error table: whatever was returned becomes one status, and is logged.
 //

@@ -134,6 +134,12 @@ func (r *run) open(req, service any) error {
 	if err := r.chain.cfg.Table.Check(r.info.Principal, r.info.FullMethod, m); err != nil {
 		return err
 	}
+	// The gateway refused what is unknown in JSON. Agents may be newer than this server.
+	if !r.admitted() && r.rule.Scope != breakwaterv1.Access_EDGE {
+		if err := knows(m.ProtoReflect()); err != nil {
+			return err
+		}
+	}
 	if err := r.options(m); err != nil {
 		return err
 	}
