@@ -72,8 +72,7 @@ func collect(err *jsonschema.ValidationError, found *[]rpcerr.Violation) {
 	case *kind.Pattern:
 		add(field, "pattern", "must match %s", k.Want)
 	case *kind.Format:
-		var problem *internet.Problem
-		if errors.As(k.Err, &problem) {
+		if problem, ok := errors.AsType[*internet.Problem](k.Err); ok {
 			add(field, problem.Rule, "%s", problem.Reason)
 			return
 		}

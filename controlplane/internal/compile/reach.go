@@ -26,8 +26,7 @@ func CheckReach(domain string, t *breakwaterv1.ThreatSettings) []error {
 		if err != nil {
 			continue
 		}
-		var detail *expression.Error
-		if errors.As(e.CheckHost(domain), &detail) {
+		if detail, ok := errors.AsType[*expression.Error](e.CheckHost(domain)); ok {
 			c.add(impossible(at("rateLimits", i, "match"), "expression", "column %d: %s", detail.Column, detail.Reason))
 		}
 	}

@@ -13,9 +13,9 @@ import (
 // parseSource reads a network that packets may come from.
 func parseSource(field, text string) (netip.Prefix, error) {
 	p, err := internet.Source(text)
-	var problem *internet.Problem
+	problem, ok := errors.AsType[*internet.Problem](err)
 	switch {
-	case !errors.As(err, &problem):
+	case !ok:
 		return p, err
 	case problem.Impossible:
 		return p, impossible(field, problem.Rule, "%s", problem.Reason)

@@ -71,8 +71,7 @@ func siteAddressProblem(address, site string) (rule, message string) {
 	if address == "" {
 		return "required", "is needed: an IP address or a host name"
 	}
-	var problem *internet.Problem
-	if errors.As(internet.CheckDestination(address), &problem) {
+	if problem, ok := errors.AsType[*internet.Problem](internet.CheckDestination(address)); ok {
 		return problem.Rule, problem.Reason
 	}
 	if host, ok := internet.HostName(address); ok && host == site {
