@@ -26,18 +26,14 @@ func (m *Metrics) HTTP(next http.Handler) http.Handler {
 
 // AccessLog logs the requests that next answers: method, path, status, bytes, time and the
 // request's ID. Queries are left out, because filters hold what customers look for. Server
-// errors are warnings, all else is information.
+// errors are warnings, probes are for debugging, all else is information.
 func AccessLog(logger *slog.Logger, requestID func(context.Context) string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := &recorder{ResponseWriter: w}
 		began := time.Now()
 		// Deferred, because a handler may end by a panic.
 		defer func(ctx context.Context) {
-			level := slog.LevelInfo
-			if rec.status() >= http.StatusInternalServerError {
-				level = slog.LevelWarn
-			}
-			logger.LogAttrs(ctx, level, "http request",
+			logger.LogAttrs(ctx, levelOf(r.URL.Path, rec.status()), "http request",
 				slog.String("http_method", knownMethod(r.Method)), slog.String("path", r.URL.Path),
 				slog.Int("status", rec.status()), slog.Int64("bytes", rec.bytes),
 				slog.Duration("took", time.Since(began)), slog.String("remote", r.RemoteAddr),
@@ -45,6 +41,18 @@ func AccessLog(logger *slog.Logger, requestID func(context.Context) string, next
 		}(r.Context())
 		next.ServeHTTP(rec, r)
 	})
+}
+
+// levelOf is how loudly a request is logged. Probes come every few seconds, and that a server
+// is not ready while it starts is as it should be.
+func levelOf(path string, status int) slog.Level {
+	switch {
+	case path == "/healthz" || path == "/readyz":
+		return slog.LevelDebug
+	case status >= http.StatusInternalServerError:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
 }
 
 // recorder remembers what was answered.

@@ -62,7 +62,7 @@ func TestMetrics(t *testing.T) {
 	var log bytes.Buffer
 	handler := AccessLog(slog.New(slog.NewTextHandler(&log, nil)), func(context.Context) string { return "r1" },
 		m.HTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/bad" {
+			if r.URL.Path != "/good" {
 				w.WriteHeader(http.StatusInternalServerError)
 			}
 			_, _ = io.WriteString(w, "hello")
@@ -71,6 +71,7 @@ func TestMetrics(t *testing.T) {
 			}
 		})))
 	for _, r := range []*http.Request{
+		httptest.NewRequest("POST", "/healthz", http.NoBody), httptest.NewRequest("POST", "/readyz", http.NoBody),
 		httptest.NewRequest("GET", "/good?filter=private", http.NoBody), httptest.NewRequest("MADEUP", "/bad", http.NoBody),
 	} {
 		handler.ServeHTTP(httptest.NewRecorder(), r)
@@ -102,5 +103,8 @@ func TestMetrics(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "private") {
 		t.Errorf("the query was logged: %s", log.String())
+	}
+	if strings.Contains(log.String(), "/healthz") || strings.Contains(log.String(), "/readyz") {
+		t.Errorf("probes are as loud as requests: %s", log.String())
 	}
 }
