@@ -54,7 +54,7 @@ var keyUses = []keyUse{
 	},
 	{
 		builders: []string{"ledger.HistoryKey"}, writers: []string{"rollout", "prune"},
-		readers: []string{"propagation", "service/ops"},
+		readers: []string{"propagation", "incident", "service/ops"},
 		reason:  "a release is finished by the step that ended it, and forgotten when it is old",
 	},
 	{
