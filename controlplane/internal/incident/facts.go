@@ -50,11 +50,10 @@ func (c *Channel) well() bool {
 // Harm is an abandoned release that hurt, or that was abandoned after its first wave.
 type Harm struct {
 	Release int64
-	// Unhurt says that nobody was seen to be hurt: an operator took it back, or a server of a
-	// later wave refused it.
-	Unhurt bool
-	// DataCenters are those that were hurt or, with Unhurt, had the release.
-	DataCenters []string
+	// DataCenters are those that were seen to be hurt: none where an operator took it back, or
+	// a server of a later wave refused it. Reached are those that the release was taken back
+	// from.
+	DataCenters, Reached []string
 	// Parent is what it stood on, and Reason why it was abandoned. They only tell what was
 	// abandoned together: a reason may quote documents. Last is the newest of the releases
 	// that were taken back together with it.

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"slices"
 
 	storev1 "github.com/breakwater-cdn/breakwater/api/breakwater/store/v1"
@@ -14,14 +15,18 @@ func (s *step) takenBack(c *Channel, rec *storev1.IncidentRecord, h Harm) *store
 		rec = s.start(string(c.Channel), breakwaterv1.Incident_ROLLBACK)
 		rec.Incident.Channel = string(c.Channel)
 	}
-	in := rec.GetIncident()
-	if !h.Unhurt && in.GetCause() == breakwaterv1.Incident_ROLLBACK {
+	in, hurt := rec.GetIncident(), len(h.DataCenters) > 0
+	if hurt && in.GetCause() == breakwaterv1.Incident_ROLLBACK {
 		in.Cause, in.DataCenters = breakwaterv1.Incident_HARMFUL_RELEASE, nil
 		s.line(rec, breakwaterv1.Incident_Entry_DETECTED, textDetected(c, h))
 	}
-	if !h.Unhurt || in.GetCause() == breakwaterv1.Incident_ROLLBACK {
+	switch {
+	case hurt:
 		addDataCenters(in, h.DataCenters)
-		in.Title = titleTakenBack(in, h)
+		in.Title = titleHarm(in)
+	case in.GetCause() == breakwaterv1.Incident_ROLLBACK:
+		addDataCenters(in, h.Reached)
+		in.Title = titleTakenBack(in)
 	}
 	addSites(rec, h.Sites)
 	s.line(rec, breakwaterv1.Incident_Entry_ROLLED_BACK, textRolledBack(h))
@@ -38,12 +43,16 @@ func together(harm []Harm) []Harm {
 			last := &out[n-1]
 			last.Last = h.Release
 			last.Changes += h.Changes
-			last.Sites = slices.Compact(slices.Sorted(slices.Values(slices.Concat(last.Sites, h.Sites))))
-			last.DataCenters = slices.Compact(slices.Sorted(slices.Values(slices.Concat(last.DataCenters, h.DataCenters))))
+			last.Sites = union(last.Sites, h.Sites)
+			last.DataCenters, last.Reached = union(last.DataCenters, h.DataCenters), union(last.Reached, h.Reached)
 			continue
 		}
 		h.Last = h.Release
 		out = append(out, h)
 	}
 	return out
+}
+
+func union[E cmp.Ordered](a, b []E) []E {
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
 }

@@ -164,18 +164,17 @@ func (o *observation) harm(c wire.Channel) ([]Harm, error) {
 			return true
 		}
 		h := Harm{
-			Release: p.GetNumber(), DataCenters: p.GetHurtDataCenters(), Changes: int(p.GetChanges()), Reason: p.GetReason(),
-			Parent: p.GetParent(),
-			Trial:  p.GetCause() == edgev1.Manifest_TRIAL,
+			Release: p.GetNumber(), DataCenters: p.GetHurtDataCenters(), Reached: reached(p),
+			Changes: int(p.GetChanges()), Reason: p.GetReason(), Parent: p.GetParent(),
+			Trial: p.GetCause() == edgev1.Manifest_TRIAL,
 		}
 		if len(h.DataCenters) == 0 {
-			h.Unhurt, h.DataCenters = true, reached(p)
 			taken, err := o.withItsParent(c, p)
 			if err != nil {
 				failed = err
 				return false
 			}
-			if taken || len(h.DataCenters) == 0 {
+			if taken || len(p.GetWaves()) == 0 || p.GetWaves()[0].GetPassTime() == nil {
 				return true
 			}
 		}
@@ -191,13 +190,10 @@ func (o *observation) harm(c wire.Channel) ([]Harm, error) {
 	return out, failed
 }
 
-// reached is the data centers that a release entered, if it passed its first wave.
+// reached is the data centers of the waves that a release entered.
 func reached(p *storev1.ReleaseProgress) []string {
 	var out []string
-	for i, w := range p.GetWaves() {
-		if i == 0 && w.GetPassTime() == nil {
-			return nil
-		}
+	for _, w := range p.GetWaves() {
 		if w.GetEnterTime() != nil {
 			out = append(out, w.GetDataCenters()...)
 		}

@@ -237,7 +237,7 @@ func TestQuarantinesOneAfterTheOther(t *testing.T) {
 func TestRollbackWithoutHarm(t *testing.T) {
 	s := newStory(t)
 	s.step(routine(func(c *Channel) {
-		c.Harm = []Harm{{Release: 7, Unhurt: true, DataCenters: []string{"LHR", "SJC"}, Changes: 1, Sites: []uint64{1}}}
+		c.Harm = []Harm{{Release: 7, Reached: []string{"LHR", "SJC"}, Changes: 1, Sites: []uint64{1}}}
 	}))
 	in := s.last()
 	if in.GetCause() != breakwaterv1.Incident_ROLLBACK || kinds(in) != "ROLLED_BACK" || in.GetAffectedSites() != 1 ||
@@ -249,7 +249,10 @@ func TestRollbackWithoutHarm(t *testing.T) {
 		in.GetTitle() != "A release of the routine channel hurt NRT and was taken back" {
 		t.Fatalf("got %v", in)
 	}
-	s.step(routine(func(c *Channel) { c.Harm = []Harm{{Release: 10, Unhurt: true, DataCenters: []string{"SJC"}}} }))
+	s.step(routine(func(c *Channel) { c.Harm = []Harm{{Release: 10, Reached: []string{"SJC"}}} }))
+	if text := in.GetTimeline()[0].GetText(); !strings.Contains(text, "taken back from LHR, SJC; 1 change of 1 site") {
+		t.Errorf("%q", text)
+	}
 	if in = s.last(); fmt.Sprint(in.GetDataCenters()) != "[NRT]" || len(s.kept) != 1 {
 		t.Errorf("got %v", in)
 	}

@@ -35,9 +35,13 @@ func textRolledBack(h Harm) string {
 	if h.Trial {
 		what = "Trial"
 	}
-	text := fmt.Sprintf("%s %d was taken back everywhere; %s", what, h.Release, count(h.Changes, "change"))
+	from := ""
+	if len(h.Reached) > 0 {
+		from = " from " + places(h.Reached)
+	}
+	text := fmt.Sprintf("%s %d was taken back%s; %s", what, h.Release, from, count(h.Changes, "change"))
 	if h.Last > h.Release {
-		text = fmt.Sprintf("All that did not soak yet was taken back everywhere, releases %d to %d; %s", h.Release, h.Last, count(h.Changes, "change"))
+		text = fmt.Sprintf("All that did not soak yet was taken back%s, releases %d to %d; %s", from, h.Release, h.Last, count(h.Changes, "change"))
 	}
 	if n := len(h.Sites); n > 0 {
 		text += " of " + count(n, "site")
@@ -87,10 +91,11 @@ func textAllBack(in *breakwaterv1.Incident, now *timestamppb.Timestamp) string {
 	return fmt.Sprintf("All of them are back, after %v.", lasted)
 }
 
-func titleTakenBack(in *breakwaterv1.Incident, h Harm) string {
-	if h.Unhurt {
-		return fmt.Sprintf("A release of the %s channel was taken back from %s", in.GetChannel(), places(in.GetDataCenters()))
-	}
+func titleTakenBack(in *breakwaterv1.Incident) string {
+	return fmt.Sprintf("A release of the %s channel was taken back from %s", in.GetChannel(), places(in.GetDataCenters()))
+}
+
+func titleHarm(in *breakwaterv1.Incident) string {
 	return fmt.Sprintf("A release of the %s channel hurt %s and was taken back", in.GetChannel(), places(in.GetDataCenters()))
 }
 
