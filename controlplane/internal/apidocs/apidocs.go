@@ -75,12 +75,12 @@ var contentTypes = map[string]string{
 
 // Paths returns the paths that ServeHTTP answers, for the server's mux.
 func (d *Docs) Paths() []string {
-	paths := make([]string, 0, len(d.files)+1)
+	paths := make([]string, 0, len(d.files)+2)
 	for p := range d.files {
 		paths = append(paths, p)
 	}
 	slices.Sort(paths)
-	return append(paths, "/docs/")
+	return append(paths, "/", "/docs/")
 }
 
 // ServeHTTP implements http.Handler.
@@ -90,8 +90,8 @@ func (d *Docs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only GET is possible here", http.StatusMethodNotAllowed)
 		return
 	}
-	if r.URL.Path == "/docs/" {
-		http.Redirect(w, r, "/docs", http.StatusMovedPermanently)
+	if r.URL.Path == "/" || r.URL.Path == "/docs/" {
+		http.Redirect(w, r, "/docs", http.StatusFound)
 		return
 	}
 	f, ok := d.files[r.URL.Path]

@@ -89,8 +89,8 @@ func TestHeaders(t *testing.T) {
 	d := newDocs(t, true)
 	for _, path := range d.Paths() {
 		resp := get(t, d, path)
-		if path == "/docs/" {
-			if resp.code != http.StatusMovedPermanently || resp.header.Get("Location") != "/docs" {
+		if path == "/" || path == "/docs/" {
+			if resp.code != http.StatusFound || resp.header.Get("Location") != "/docs" {
 				t.Errorf("%s: %d", path, resp.code)
 			}
 			continue

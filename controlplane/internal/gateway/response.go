@@ -24,6 +24,16 @@ func newMarshaler() *marshaler {
 	}}
 }
 
+// Marshal implements runtime.Marshaler. A whole answer ends its line, for whoever reads it in
+// a terminal; the messages of a stream are wrapped, and followed by a delimiter.
+func (m *marshaler) Marshal(v any) ([]byte, error) {
+	b, err := m.JSONPb.Marshal(v)
+	if _, whole := v.(proto.Message); whole && err == nil {
+		b = append(b, '\n')
+	}
+	return b, err
+}
+
 // setETag makes the header ETag of a resource's own etag, and completes the rate limit's
 // headers, before a response is written.
 func setETag(_ context.Context, w http.ResponseWriter, m proto.Message) error {

@@ -37,6 +37,9 @@ func TestResponse(t *testing.T) {
 	a, h := start(t, Config{})
 	a.reset(answer(&breakwaterv1.Site{Name: "n", Version: 7, State: breakwaterv1.Site_ACTIVE, Etag: "e1"}))
 	got := do(t, h, "GET", site, "")
+	if !strings.HasSuffix(got.body, "}\n") {
+		t.Errorf("an answer that does not end its line: %q", got.body)
+	}
 	var body map[string]any
 	if err := json.Unmarshal([]byte(got.body), &body); err != nil {
 		t.Fatal(err)
@@ -137,7 +140,7 @@ func TestErrors(t *testing.T) {
 		a.header = metadata.Pairs("ratelimit-limit", "100", "ratelimit-remaining", "0", "ratelimit-reset", "2")
 		for _, target := range []string{site, "/v1/accounts/acme/sites:watch"} {
 			got := do(t, h, "GET", target, "")
-			if got.code != test.code || got.reason(t) != test.reason || strings.Contains(got.body, "secret") || got.header.Get("Content-Type") != "application/json" {
+			if got.code != test.code || got.reason(t) != test.reason || strings.Contains(got.body, "secret") || !strings.HasSuffix(got.body, "}\n") || got.header.Get("Content-Type") != "application/json" {
 				t.Errorf("%s: got %d %s, want %d %s", target, got.code, got.body, test.code, test.reason)
 			}
 			if got.header.Get("RateLimit-Limit") != "100" || got.header.Get("RateLimit-Remaining") != "0" || got.header.Get("RateLimit-Reset") != "2" ||
