@@ -93,3 +93,23 @@ func TestErrorsOfFixedPaths(t *testing.T) {
 		}
 	}
 }
+
+// A call has one ID: in the answer, and in the audit log.
+func TestOneRequestID(t *testing.T) {
+	cp := controlplanetest.Start(t, controlplanetest.SmallFleet(t, 3))
+	acme := cp.Account("acme")
+	for i, id := range []string{strings.Repeat("x", 100), "trace/1+2=", "not \"sane\""} {
+		r := acme.Do(http.MethodPatch, "/v1/accounts/acme", `{"displayName": "Acme `+strconv.Itoa(i)+`"}`, "X-Request-Id", id)
+		told := r.Header.Get("X-Request-Id")
+		if r.Status != http.StatusOK || (told == id) == strings.Contains(id, " ") {
+			t.Fatalf("%q became %q: %d %s", id, told, r.Status, r.Raw)
+		}
+		found := false
+		for _, e := range acme.Get("/v1/accounts/acme/auditEvents?pageSize=1000").Objects("auditEvents") {
+			found = found || e.Text("httpRequestId") == told
+		}
+		if !found {
+			t.Errorf("the audit log has no %q", told)
+		}
+	}
+}
