@@ -82,7 +82,7 @@ func (g *gateway) writeError(w http.ResponseWriter, r *http.Request, err error) 
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(code)
 	// A client that is gone does not get its error.
-	_, _ = w.Write(body)
+	_, _ = w.Write(body) //nolint:gosec // JSON, as the headers say, and not to be sniffed
 }
 
 // log keeps the cause of what is no fault of the client. Errors of the API come as statuses

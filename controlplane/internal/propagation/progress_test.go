@@ -63,6 +63,7 @@ type healthyChannel struct {
 }
 
 func newHealthy(t *testing.T) *healthy {
+	t.Helper()
 	w := &healthy{t: t, view: engine(t), stored: 1, channels: map[wire.Channel]*healthyChannel{}}
 	for _, dc := range []string{"SJC", "LHR", "NRT", "WAW"} {
 		w.view.remove(ledger.FleetKey(dc))

@@ -220,9 +220,11 @@ func TestBytesBound(t *testing.T) {
 	h.checkPublished(wire.Routine)
 }
 
-// TestRevertedBeforeSealed checks that what came and went needs no release.
+// TestRevertedBeforeSealed checks that what came and went needs no release, and moves only
+// the head's cursor.
 func TestRevertedBeforeSealed(t *testing.T) {
 	h := memoryHarness(t, nil)
+	h.settle()
 	h.putSite(active("acme", "shop.test", 1))
 	h.settle()
 	before := h.head(wire.Routine).GetRelease()
@@ -234,6 +236,9 @@ func TestRevertedBeforeSealed(t *testing.T) {
 	h.gate.set(wire.Routine, true)
 	h.settle()
 	head := h.head(wire.Routine)
+	if from := h.manifest(wire.Routine, before).GetFromRevision(); before < 2 || from == 0 || head.GetFromRevision() != from {
+		t.Errorf("release %d begins after %d, the head says after %d", before, from, head.GetFromRevision())
+	}
 	if head.GetRelease() != before || head.GetCursor() != h.workers[wire.Routine].seen {
 		t.Errorf("%v", head)
 	}
