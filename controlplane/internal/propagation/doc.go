@@ -23,7 +23,7 @@
 //
 // # States
 //
-//	PENDING      no data center has it: it waits for a release, for the first wave, for the
+//	PENDING      no data center has any of it: it waits for a release, for the first wave, for the
 //	             site to be active, for the pause after versions before it that hurt, or it is
 //	             held as a suspect, as the reason says
 //	ROLLING_OUT  on its way; the reason says what it waits for where something holds it up
