@@ -35,7 +35,7 @@ func TestOrderOfAdmission(t *testing.T) {
 		s.take("admit " + fullMethod[strings.LastIndex(fullMethod, "/")+1:] + " " + name)
 		return Ticket{
 			Header: metadata.Pairs(call.MetadataRateLimit, "9", call.MetadataRateRemaining, "8", call.MetadataRateReset, "7"),
-			Enter: func(context.Context) (func(), error) {
+			Enter: func(context.Context, int) (func(), error) {
 				s.take("enter")
 				return func() { s.take("leave") }, busy
 			},

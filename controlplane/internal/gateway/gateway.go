@@ -65,9 +65,9 @@ type Ticket struct {
 	// Header is what the answer tells of the caller's limits, by the keys of package call.
 	Header metadata.MD
 	// Enter waits for a place to run and returns what gives it back; nil where none is
-	// needed. It is asked once the body was read, so that a client who sends slowly holds
-	// no place, and before anything is done with it.
-	Enter func(context.Context) (leave func(), err error)
+	// needed. It is asked once the body was read, with its size, so that a client who sends
+	// slowly holds no place, and before anything is done with it.
+	Enter func(ctx context.Context, size int) (leave func(), err error)
 }
 
 // Fixed answers a path for the methods that it lists.
@@ -192,7 +192,7 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	state := &callState{leave: func() {}}
 	if ticket.Enter != nil {
-		leave, err := ticket.Enter(ctx)
+		leave, err := ticket.Enter(ctx, len(raw))
 		if err != nil {
 			return err
 		}

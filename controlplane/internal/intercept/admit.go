@@ -56,10 +56,26 @@ func (c *Chain) Admit(ctx context.Context, fullMethod, name string, md metadata.
 	return a, err
 }
 
-// Enter waits for a place to run. It is asked when the request is there, so that nobody
-// holds a place by sending slowly.
-func (a *Admission) Enter(ctx context.Context) (leave func(), err error) {
-	return enter(ctx, a.gate, a.tenant)
+// largeBody is the size of a body, in bytes, from which decoding is most of a call's work.
+const largeBody = 64 << 10
+
+// Enter waits for a place to run, and where the body is large for one among such calls
+// first. It is asked when the request is there, so that nobody holds a place by sending
+// slowly.
+func (a *Admission) Enter(ctx context.Context, size int) (leave func(), err error) {
+	if size < largeBody {
+		return enter(ctx, a.gate, a.tenant)
+	}
+	leaveLarge, err := enter(ctx, a.run.chain.cfg.Large, a.tenant)
+	if err != nil {
+		return nil, err
+	}
+	leaveGate, err := enter(ctx, a.gate, a.tenant)
+	if err != nil {
+		leaveLarge()
+		return nil, err
+	}
+	return func() { leaveGate(); leaveLarge() }, nil
 }
 
 // reaches refuses who has no permission on what the path names. What else decides, and a

@@ -50,9 +50,12 @@ type Config struct {
 	// whoever belongs to no account, as `user:{email}`, `address:{address or /64}` or
 	// `operator:{name}`, with an empty name for the only operator: what is no account's ID has
 	// a colon. Streams pass the Limiter when they begin, and Streams in place of Gate.
+	// Large is passed before it by what the gateway decodes from a large body, which keeps a
+	// processor busy and does not wait for the store.
 	Limiter Limiter
 	Gate    Gate
 	Streams Gate
+	Large   Gate
 	// LimitOperators makes operators count as a tenant of their own; they are not limited
 	// otherwise.
 	LimitOperators bool

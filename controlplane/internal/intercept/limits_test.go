@@ -189,7 +189,7 @@ func TestAdmissionEntersItsGate(t *testing.T) {
 		if err != nil || gate.entered != "" {
 			t.Fatalf("%s: %v, entered %q before its time", method, err, gate.entered)
 		}
-		if _, err := a.Enter(t.Context()); err != nil || gate.entered != "acme" {
+		if _, err := a.Enter(t.Context(), 0); err != nil || gate.entered != "acme" {
 			t.Errorf("%s: %v, entered %q", method, err, gate.entered)
 		}
 	}
@@ -198,8 +198,44 @@ func TestAdmissionEntersItsGate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Enter(t.Context()); reason(rpcerr.Status(err).Err()) != "RATE_LIMITED" {
+	if _, err := a.Enter(t.Context(), 0); reason(rpcerr.Status(err).Err()) != "RATE_LIMITED" {
 		t.Errorf("a gate without a place: %v", err)
+	}
+}
+
+// Calls with large bodies pass a gate of their own, and give both places back.
+func TestLargeBodiesHaveAGateOfTheirOwn(t *testing.T) {
+	one := func() *ratelimit.Gate {
+		return ratelimit.NewGate(ratelimit.GateConfig{Clock: clockwork.NewFakeClock()})
+	}
+	gate, large := one(), one()
+	admit := func(small intercept.Gate) *intercept.Admission {
+		chain := newChain(t, func(c *intercept.Config) { c.Gate, c.Large = small, large })
+		a, err := chain.Admit(t.Context(), "/breakwater.v1.AccountService/GetAccount", "accounts/acme", bearer("acme"), netip.Addr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	for size, want := range map[int]int{1 << 10: 0, 1 << 20: 1} {
+		leave, err := admit(gate).Enter(t.Context(), size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if running, _ := large.Load(); running != want {
+			t.Errorf("%d bytes: %d large calls run", size, running)
+		}
+		leave()
+		inGate, _ := gate.Load()
+		if inLarge, _ := large.Load(); inGate != 0 || inLarge != 0 {
+			t.Errorf("%d bytes: %d and %d places are not given back", size, inGate, inLarge)
+		}
+		if _, err := admit(closedGate{}).Enter(t.Context(), size); reason(rpcerr.Status(err).Err()) != "RATE_LIMITED" {
+			t.Errorf("%d bytes without a place: %v", size, err)
+		}
+		if inLarge, _ := large.Load(); inLarge != 0 {
+			t.Errorf("%d bytes without a place: %d large calls run", size, inLarge)
+		}
 	}
 }
 

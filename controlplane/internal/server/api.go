@@ -6,10 +6,12 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"time"
 
 	"buf.build/go/protovalidate"
+	"github.com/jonboulle/clockwork"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -140,6 +142,7 @@ func newChain(ctx context.Context, r *rooms, server *grpc.Server) (*intercept.Ch
 		}),
 		Gate:           ratelimit.NewGate(ratelimit.GateConfig{Clock: r.machine}),
 		Streams:        ratelimit.NewGate(ratelimit.GateConfig{Clock: r.machine, Total: 20_000, PerTenant: 500}),
+		Large:          ratelimit.NewGate(largeGate(r.machine)),
 		LimitOperators: !r.cfg.Dev,
 		Validator:      validator,
 		Clock:          r.machine,
@@ -148,6 +151,14 @@ func newChain(ctx context.Context, r *rooms, server *grpc.Server) (*intercept.Ch
 		NewRequestID:   func() string { return newID(r.machine.Now()) },
 		Exempt:         reflectionServices,
 	}), nil
+}
+
+// largeGate leaves half of the processors to other calls, and lets a tenant's large ones run
+// one after the other.
+func largeGate(machine clockwork.Clock) ratelimit.GateConfig {
+	return ratelimit.GateConfig{
+		Clock: machine, Total: max(1, runtime.GOMAXPROCS(0)/2), PerTenant: 1, Queue: 32, MaxWait: 10 * time.Second,
+	}
 }
 
 func newAuthenticator(ctx context.Context, r *rooms) (*authn.Authenticator, error) {
