@@ -50,16 +50,16 @@ func gather(t *testing.T, n int, heartbeat, timeout time.Duration) *crowd {
 	var running sync.WaitGroup
 	t.Cleanup(func() { cancel(); running.Wait() })
 	for i := range n {
-		random := rand.New(rand.NewPCG(1, uint64(i)))
+		random := locked(rand.New(rand.NewPCG(1, uint64(i))).Float64)
 		etcd, err := connect.OpenEtcd(connect.EtcdConfig{
-			Endpoints: []string{"http://etcd.test:2379"}, Clock: c.clock, Random: locked(random.Float64), Dial: c.etcd.dial,
+			Endpoints: []string{"http://etcd.test:2379"}, Clock: c.clock, Random: random, Dial: c.etcd.dial,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		f := feed.New(feed.Config{
 			DataCenter: dataCenters[i%len(dataCenters)], Etcd: etcd, Quota: 1 << 20, Heartbeat: heartbeat, Timeout: timeout,
-			Clock: c.clock, Pause: pauses(locked(random.Float64)), Logger: slog.New(slog.DiscardHandler),
+			Clock: c.clock, Pause: pauses(random), Logger: slog.New(slog.DiscardHandler),
 			Rejected: func(wire.Channel) []int64 { return nil }, Abandoned: func(wire.Channel, int64) {},
 		})
 		c.feeds = append(c.feeds, f)
