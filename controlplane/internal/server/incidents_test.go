@@ -19,6 +19,7 @@ import (
 // A site's change crashes the first wave: the public is told by itself, in the API and in
 // the signed file, never which site; and that it is over.
 func TestIncidentOpensAndClosesByItself(t *testing.T) {
+	t.Parallel()
 	cp := controlplanetest.Start(t)
 	acme := cp.Account("acme")
 	cp.Site(acme, "acme", "shop.test")
@@ -94,6 +95,7 @@ func TestOperatorsTellIncidents(t *testing.T) {
 
 // A data center that is killed is an incident until it is back.
 func TestLostDataCenterIsAnIncident(t *testing.T) {
+	t.Parallel()
 	cp := controlplanetest.Start(t, controlplanetest.SmallFleet(t, 4))
 	op, public := cp.REST(cp.Operator), cp.REST("")
 	var dc string
